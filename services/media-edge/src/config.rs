@@ -1,0 +1,1 @@
+//! Settings of media-edge.

@@ -1,0 +1,159 @@
+//! The environment of the parts: what the caller said wins over this process's environment, that over `.env`, that
+//! over the wiring of the stack.
+
+use std::path::Path;
+
+use service_kit::settings::Env;
+
+use crate::listeners::{LISTENERS, Ports};
+
+/// Settings that point one part at another. In `.env` they name the hosts of the container network, which do not
+/// exist here, so they are not taken from that file.
+const PEERS: &[&str] = &[
+    "ORCH_EDGE_URL",
+    "ORCH_MEDIAMTX_API_URL",
+    "ORCH_HOOK_BASE_URL",
+    "MEDIA_EDGE_DUBBER_URL",
+    "WORKER_MEDIAMTX_HOST",
+    "WORKER_MEDIAMTX_RTSP_PORT",
+    "WORKER_MEDIAMTX_RTMP_PORT",
+    "WORKER_MEDIAMTX_SRT_PORT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "ORCH_STATE_DIR",
+    "MTX_HOOK_BIN",
+];
+
+/// What the wiring needs to know.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// Added to every port.
+    pub offset: u16,
+    /// State and logs of this stack.
+    pub dir: &'a Path,
+    /// The hook program.
+    pub hook: &'a Path,
+    /// Whether a Jaeger of ours takes traces.
+    pub jaeger: bool,
+}
+
+/// The settings of a file of `KEY=VALUE` lines, as `.env.example` is written, without those that only fit the
+/// container network. A file that does not exist has none.
+#[must_use]
+pub fn dotenv(path: &Path) -> Env {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    Env::from_pairs(text.lines().filter_map(pair).filter(|(key, _)| !is_wiring(key)))
+}
+
+fn is_wiring(key: &str) -> bool {
+    PEERS.contains(&key) || LISTENERS.iter().any(|listener| listener.key == key)
+}
+
+fn pair(line: &str) -> Option<(String, String)> {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    let (key, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+    let value = value.trim();
+    let bare = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .or_else(|| value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')));
+    // A comment behind an unquoted value, as compose reads it.
+    let unquoted = || value.split(" #").next().unwrap_or_default().trim_end();
+    Some((key.trim().to_owned(), bare.unwrap_or_else(unquoted).to_owned()))
+}
+
+/// The environment that every part gets: `said` over the wiring that follows from it.
+#[must_use]
+pub fn wired(said: Env, facts: &Facts<'_>) -> Env {
+    let ports = Ports::of(&said, facts.offset);
+    let mut wiring: Vec<(String, String)> = LISTENERS
+        .iter()
+        .map(|listener| {
+            (
+                listener.key.to_owned(),
+                listener.address(&Env::default(), facts.offset).to_string(),
+            )
+        })
+        .collect();
+    let mut wire = |key: &str, value: String| wiring.push((key.to_owned(), value));
+    let http = |port: u16| format!("http://127.0.0.1:{port}");
+    wire("ORCH_EDGE_URL", http(ports.media_edge_grpc));
+    wire("ORCH_MEDIAMTX_API_URL", http(ports.mediamtx_api));
+    wire("ORCH_HOOK_BASE_URL", http(ports.orchestrator_http));
+    wire("MEDIA_EDGE_DUBBER_URL", http(ports.dubber_grpc));
+    wire("WORKER_MEDIAMTX_HOST", "127.0.0.1".to_owned());
+    wire("WORKER_MEDIAMTX_RTSP_PORT", ports.rtsp.to_string());
+    wire("WORKER_MEDIAMTX_RTMP_PORT", ports.rtmp.to_string());
+    wire("WORKER_MEDIAMTX_SRT_PORT", ports.srt.to_string());
+    // A browser on this machine is told an address that the loopback socket answers on.
+    wire("MTX_WEBRTCADDITIONALHOSTS", "127.0.0.1".to_owned());
+    wire("MTX_HOOK_BIN", facts.hook.display().to_string());
+    wire(
+        "ORCH_STATE_DIR",
+        facts.dir.join("state/orchestrator").display().to_string(),
+    );
+    wire("LOG_FORMAT", "json".to_owned());
+    if facts.jaeger {
+        wire("OTEL_EXPORTER_OTLP_ENDPOINT", http(ports.otlp));
+    }
+    Env::from_pairs(wiring).overlaid_by(said)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn facts(offset: u16, jaeger: bool) -> Facts<'static> {
+        Facts {
+            offset,
+            dir: Path::new("/x"),
+            hook: Path::new("/bin/mtx-hook"),
+            jaeger,
+        }
+    }
+
+    #[test]
+    fn peers_follow_the_offset() {
+        let env = wired(Env::default(), &facts(200, true));
+        assert_eq!(env.get("ORCH_HTTP_ADDR"), Some("127.0.0.1:8280"));
+        assert_eq!(env.get("ORCH_HOOK_BASE_URL"), Some("http://127.0.0.1:8280"));
+        assert_eq!(env.get("WORKER_MEDIAMTX_RTMP_PORT"), Some("2135"));
+        assert_eq!(
+            env.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            Some("http://127.0.0.1:4517")
+        );
+    }
+
+    #[test]
+    fn without_a_jaeger_nothing_is_exported() {
+        assert_eq!(
+            wired(Env::default(), &facts(0, false)).get("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            None
+        );
+    }
+
+    #[test]
+    fn what_the_caller_says_wins_and_its_peers_follow() {
+        let said = Env::from_pairs([("ORCH_HTTP_ADDR", "0.0.0.0:7000"), ("WORKER_BUFFER_TARGET", "2s")]);
+        let env = wired(said, &facts(0, false));
+        assert_eq!(env.get("ORCH_HOOK_BASE_URL"), Some("http://127.0.0.1:7000"));
+        assert_eq!(env.get("WORKER_BUFFER_TARGET"), Some("2s"));
+    }
+
+    #[test]
+    fn a_dotenv_file_gives_settings_but_no_container_hosts() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".env");
+        let text = "# c\nWORKER_TARGET_LANG=fr # note\nexport LOG_LEVEL=\"debug\"\nORCH_EDGE_URL=http://media-edge:50052\nX=\n";
+        std::fs::write(&file, text).unwrap();
+        let env = dotenv(&file);
+        assert_eq!(
+            (env.get("WORKER_TARGET_LANG"), env.get("LOG_LEVEL")),
+            (Some("fr"), Some("debug"))
+        );
+        assert_eq!((env.get("ORCH_EDGE_URL"), env.get("X")), (None, None));
+    }
+}

@@ -1,0 +1,158 @@
+//! Settings of the local deployment itself; every other setting passes through to the parts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use service_kit::settings::{Env, Reader, Setting};
+
+/// Added to every port of the stack.
+pub const PORT_OFFSET: Setting = Setting {
+    key: "STACK_PORT_OFFSET",
+    default: "0",
+    allowed: "0..9900",
+    help: "added to every port of the local stack, so that several run side by side",
+};
+/// Folder of state and logs.
+pub const DIR: Setting = Setting {
+    key: "STACK_DIR",
+    default: "",
+    allowed: "a path",
+    help: "state and logs of the local stack; unset means .run/stack-<offset>",
+};
+/// Whether a dead part comes back.
+pub const RESTART: Setting = Setting {
+    key: "STACK_RESTART",
+    default: "1",
+    allowed: "0|1",
+    help: "0 leaves a dead part of the local stack dead, 1 restarts it as a container engine would",
+};
+/// Folder of our binaries.
+pub const BIN_DIR: Setting = Setting {
+    key: "STACK_BIN_DIR",
+    default: "",
+    allowed: "a path",
+    help: "folder of the service binaries; unset means the build folder that local-stack lies in",
+};
+/// Cache of real parts.
+pub const CACHE_DIR: Setting = Setting {
+    key: "DUB_CACHE_DIR",
+    default: "",
+    allowed: "a path",
+    help: "cache of MediaMTX, grpcurl and Jaeger; unset means $XDG_CACHE_HOME/dub or ~/.cache/dub",
+};
+/// A MediaMTX binary to use as it is.
+pub const MEDIAMTX_BIN: Setting = Setting {
+    key: "MEDIAMTX_BIN",
+    default: "",
+    allowed: "a path",
+    help: "MediaMTX binary of the local stack; unset means PATH, the cache, its release or its Go module",
+};
+/// A grpcurl binary to use as it is.
+pub const GRPCURL_BIN: Setting = Setting {
+    key: "GRPCURL_BIN",
+    default: "",
+    allowed: "a path",
+    help: "grpcurl binary of tests and demo; unset means PATH, the cache, its release or its Go module",
+};
+/// A Jaeger binary to use as it is.
+pub const JAEGER_BIN: Setting = Setting {
+    key: "JAEGER_BIN",
+    default: "",
+    allowed: "a path",
+    help: "Jaeger (version 2) binary of the local stack; unset means the cache; without one the stack runs untraced",
+};
+/// How long the demo is on air.
+pub const DEMO_SECONDS: Setting = Setting {
+    key: "DEMO_SECONDS",
+    default: "",
+    allowed: "10..3600",
+    help: "seconds that the demo stays on air; unset means until Ctrl-C",
+};
+
+/// All settings of this program.
+pub const STACK_SETTINGS: &[Setting] = &[
+    PORT_OFFSET,
+    DIR,
+    RESTART,
+    BIN_DIR,
+    CACHE_DIR,
+    MEDIAMTX_BIN,
+    GRPCURL_BIN,
+    JAEGER_BIN,
+    DEMO_SECONDS,
+];
+
+/// The settings as read.
+#[derive(Debug, Clone)]
+pub struct StackSettings {
+    /// Added to every port.
+    pub offset: u16,
+    /// State and logs; `None` means the default folder of the offset.
+    pub dir: Option<PathBuf>,
+    /// Whether a dead part comes back.
+    pub restart: bool,
+    /// Where our binaries lie, when said.
+    pub bin_dir: Option<PathBuf>,
+    /// How long the demo is on air, when said.
+    pub demo: Option<Duration>,
+}
+
+impl StackSettings {
+    /// Reads all of them; every wrong value is reported at once.
+    pub fn read(env: &Env) -> Result<Self, service_kit::ConfigErrors> {
+        let mut reader = Reader::new(env);
+        let offset = reader.number::<u16>(&PORT_OFFSET, 0..=9900);
+        let dir = reader.optional_text(&DIR).map(PathBuf::from);
+        let restart = reader.number::<u8>(&RESTART, 0..=1) == 1;
+        let bin_dir = reader.optional_text(&BIN_DIR).map(PathBuf::from);
+        let demo = match reader
+            .optional_text(&DEMO_SECONDS)
+            .map(|text| text.parse::<u64>())
+        {
+            None => None,
+            Some(Ok(seconds @ 10..=3600)) => Some(Duration::from_secs(seconds)),
+            Some(Ok(other)) => {
+                reader.reject(&DEMO_SECONDS, other.to_string(), "out of range");
+                None
+            }
+            Some(Err(_)) => {
+                let value = env.get(DEMO_SECONDS.key).unwrap_or_default().to_owned();
+                reader.reject(&DEMO_SECONDS, &value, "not a whole number");
+                None
+            }
+        };
+        reader.finish()?;
+        Ok(Self {
+            offset,
+            dir,
+            restart,
+            bin_dir,
+            demo,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn without_any_setting_the_stack_stands_on_the_plain_ports_and_restarts() {
+        let read = StackSettings::read(&Env::default()).unwrap();
+        assert_eq!((read.offset, read.restart, read.demo), (0, true, None));
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_at_once() {
+        let env = Env::from_pairs([
+            ("STACK_PORT_OFFSET", "70000"),
+            ("STACK_RESTART", "maybe"),
+            ("DEMO_SECONDS", "soon"),
+        ]);
+        let said = StackSettings::read(&env).unwrap_err().to_string();
+        for key in ["STACK_PORT_OFFSET", "STACK_RESTART", "DEMO_SECONDS"] {
+            assert!(said.contains(key), "{said}");
+        }
+    }
+}

@@ -52,12 +52,18 @@ impl Readiness {
     /// Not ready: `starting`.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Ready { ready: false, reason: "starting".to_owned() })))
+        Self(Arc::new(watch::Sender::new(Ready {
+            ready: false,
+            reason: "starting".to_owned(),
+        })))
     }
 
     /// Changes the answer; a change is logged once.
     pub fn set(&self, ready: bool, reason: impl Into<String>) {
-        let next = Ready { ready, reason: reason.into() };
+        let next = Ready {
+            ready,
+            reason: reason.into(),
+        };
         let changed = self.0.send_if_modified(|current| {
             let changed = *current != next;
             current.clone_from(&next);
@@ -113,13 +119,20 @@ impl Admin {
     ) -> anyhow::Result<Self> {
         let listener = crate::net::bind(endpoint).await?;
         register_build_info(&mut registry);
-        let shared = Shared { registry: Arc::new(registry), readiness: readiness.clone() };
+        let shared = Shared {
+            registry: Arc::new(registry),
+            readiness: readiness.clone(),
+        };
         let router = Router::new()
             .route("/metrics", get(metrics))
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(readyz))
             .with_state(shared);
-        Ok(Self { listener, router, readiness })
+        Ok(Self {
+            listener,
+            router,
+            readiness,
+        })
     }
 
     /// The bound address.
@@ -162,7 +175,11 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
-    let status = if shared.readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if shared.readiness.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, format!("{}\n", shared.readiness.reason())).into_response()
 }
 
@@ -171,7 +188,10 @@ fn register_build_info(registry: &mut Metrics) {
     let labels = vec![
         ("service", crate::telemetry::service_name()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("revision", option_env!("DUB_BUILD_REVISION").unwrap_or("unknown").to_owned()),
+        (
+            "revision",
+            option_env!("DUB_BUILD_REVISION").unwrap_or("unknown").to_owned(),
+        ),
     ];
     registry.register("build", "What runs here", Info::new(labels));
 }
@@ -206,7 +226,10 @@ pub fn ask_readyz(address: SocketAddr) -> Result<(), String> {
         let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_STEP)?;
         stream.set_read_timeout(Some(HEALTHCHECK_STEP))?;
         stream.set_write_timeout(Some(HEALTHCHECK_STEP))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         stream.take(16 * 1024).read_to_string(&mut answer)?;
         Ok(answer)
@@ -216,7 +239,11 @@ pub fn ask_readyz(address: SocketAddr) -> Result<(), String> {
         return Ok(());
     }
     let status = answer.lines().next().unwrap_or("no answer").to_owned();
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim().to_owned();
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map_or("", |(_, body)| body)
+        .trim()
+        .to_owned();
     Err(if body.is_empty() { status } else { body })
 }
 
@@ -230,3 +257,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     }
     address
 }
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

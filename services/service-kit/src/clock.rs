@@ -13,7 +13,10 @@ impl Clock {
     /// Starts at zero now.
     #[must_use]
     pub fn new() -> Self {
-        Self { origin: Instant::now(), origin_wall: SystemTime::now() }
+        Self {
+            origin: Instant::now(),
+            origin_wall: SystemTime::now(),
+        }
     }
 
     /// Nanoseconds since the origin; never goes back.
@@ -53,6 +56,13 @@ mod tests {
         std::thread::sleep(Duration::from_millis(2));
         let second = clock.now();
         assert!(second > first);
-        assert_eq!(clock.wall(second).duration_since(clock.wall(first)).unwrap().as_nanos(), u128::from(second - first));
+        assert_eq!(
+            clock
+                .wall(second)
+                .duration_since(clock.wall(first))
+                .unwrap()
+                .as_nanos(),
+            u128::from(second - first)
+        );
     }
 }

@@ -36,7 +36,9 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<crate::settings::ConfigErrors>().is_some() {
         return code::CONFIG;
     }
-    error.downcast_ref::<ExitWith>().map_or(code::FAILED, |exit| exit.0)
+    error
+        .downcast_ref::<ExitWith>()
+        .map_or(code::FAILED, |exit| exit.0)
 }
 
 /// Ends the process because an invariant of ours broke: one ERROR line, then exit code 70.

@@ -8,8 +8,10 @@ pub mod exit;
 pub mod grpc;
 mod log_file;
 mod log_line;
+mod log_sink;
 pub mod net;
 pub mod settings;
+mod span_export;
 pub mod tasks;
 pub mod telemetry;
 

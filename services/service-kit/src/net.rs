@@ -20,19 +20,28 @@ pub struct Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
-        Self { setting: None, address }
+        Self {
+            setting: None,
+            address,
+        }
     }
 }
 
 impl From<(&'static str, SocketAddr)> for Endpoint {
     fn from((setting, address): (&'static str, SocketAddr)) -> Self {
-        Self { setting: Some(setting), address }
+        Self {
+            setting: Some(setting),
+            address,
+        }
     }
 }
 
 impl From<(&Setting, SocketAddr)> for Endpoint {
     fn from((setting, address): (&Setting, SocketAddr)) -> Self {
-        Self { setting: Some(setting.key), address }
+        Self {
+            setting: Some(setting.key),
+            address,
+        }
     }
 }
 
@@ -52,23 +61,26 @@ pub async fn bind(endpoint: impl Into<Endpoint>) -> anyhow::Result<TcpListener> 
 #[must_use]
 pub fn bind_error(setting: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
     let port = address.port();
-    let message = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            let holder = match holder_of_port(port) {
-                Some(holder) => format!("held by {holder}"),
-                None => "its holder is not visible from here (another user, container or system)".to_owned(),
-            };
-            format!("{setting}={address}: port {port} is in use, {holder}; stop that process or set {setting} to a free port")
-        }
-        io::ErrorKind::PermissionDenied => format!(
-            "{setting}={address}: this user may not listen on port {port}; set {setting} to a port above 1023"
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            format!("{setting}={address}: this host has no address {}; set {setting} to 0.0.0.0:{port}", address.ip())
-        }
-        _ => format!("{setting}={address}: cannot listen: {error}"),
+    let message = if error.kind() == io::ErrorKind::AddrInUse {
+        let holder = match holder_of_port(port) {
+            Some(holder) => format!("held by {holder}"),
+            None => "its holder is not visible from here (another user, container or system)".to_owned(),
+        };
+        format!("port {port} is in use, {holder}; stop that process or set {setting} to a free port")
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("this user may not listen on port {port}; set {setting} to a port above 1023")
+    } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+        format!(
+            "this host has no address {}; set {setting} to 0.0.0.0:{port}",
+            address.ip()
+        )
+    } else {
+        format!("cannot listen: {error}")
     };
-    anyhow::Error::new(error).context(ExitWith(code::CONFIG)).context(message)
+    let message = format!("{setting}={address}: {message}");
+    anyhow::Error::new(error)
+        .context(ExitWith(code::CONFIG))
+        .context(message)
 }
 
 /// A process that holds a port.
@@ -105,12 +117,17 @@ pub fn holder_of_port(port: u16) -> Option<Holder> {
         .find(|pid| holds_one_of(*pid, &inodes))
         .map(|pid| {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            Holder { pid, name: name.trim().to_owned() }
+            Holder {
+                pid,
+                name: name.trim().to_owned(),
+            }
         })
 }
 
 fn holds_one_of(pid: u32, inodes: &[String]) -> bool {
-    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
     descriptors
         .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
         .any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
@@ -155,14 +172,25 @@ mod tests {
 
         let text = error.to_string();
         assert!(text.contains("DUBBER_GRPC_ADDR"), "{text}");
-        assert!(text.contains(&format!("port {} is in use", address.port())), "{text}");
-        assert!(text.contains(&format!("process {} (", std::process::id())), "{text}");
+        assert!(
+            text.contains(&format!("port {} is in use", address.port())),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("process {} (", std::process::id())),
+            "{text}"
+        );
         assert_eq!(crate::exit::code_of(&error), code::CONFIG);
     }
 
     #[tokio::test]
     async fn an_address_of_another_host_is_refused_with_its_setting() {
-        let error = bind(("ORCH_HTTP_ADDR", SocketAddr::from(([192, 0, 2, 1], 0)))).await.unwrap_err();
-        assert!(error.to_string().contains("ORCH_HTTP_ADDR=192.0.2.1:0"), "{error}");
+        let error = bind(("ORCH_HTTP_ADDR", SocketAddr::from(([192, 0, 2, 1], 0))))
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("ORCH_HTTP_ADDR=192.0.2.1:0"),
+            "{error}"
+        );
     }
 }

@@ -44,13 +44,19 @@ impl Setting {
     /// A value of this setting as it may be shown.
     #[must_use]
     pub fn shown(&self, value: &str) -> String {
-        if self.is_secret() && !value.is_empty() { REDACTED.to_owned() } else { without_userinfo(value) }
+        if self.is_secret() && !value.is_empty() {
+            REDACTED.to_owned()
+        } else {
+            without_userinfo(value)
+        }
     }
 }
 
 /// `scheme://user:password@host` without the part before the `@`.
 fn without_userinfo(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(authority_end);
     match authority.rsplit_once('@') {
@@ -77,13 +83,21 @@ impl Env {
     /// An environment of exactly these pairs.
     #[must_use]
     pub fn from_pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        Self(
+            pairs
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+        )
     }
 
     /// The value of `key`; empty counts as unset.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.0
+            .get(key)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
     }
 
     /// Lays `upper` over this one; an empty value in `upper` does not hide a value below it.
@@ -120,7 +134,13 @@ pub struct ConfigError {
 
 impl Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, value, problem, allowed, remedy } = self;
+        let Self {
+            key,
+            value,
+            problem,
+            allowed,
+            remedy,
+        } = self;
         write!(f, "{key}={value:?}: {problem}; allowed: {allowed}; {remedy}")
     }
 }
@@ -162,7 +182,10 @@ impl<'e> Reader<'e> {
     /// Reads from `env`.
     #[must_use]
     pub fn new(env: &'e Env) -> Self {
-        Self { env, errors: Vec::new() }
+        Self {
+            env,
+            errors: Vec::new(),
+        }
     }
 
     /// The value or the default, as text.
@@ -183,13 +206,18 @@ impl<'e> Reader<'e> {
             humantime::format_duration(*range.start()),
             humantime::format_duration(*range.end())
         );
-        match self.env.get(setting.key) {
-            Some(value) => match parse_duration(value) {
+        if let Some(value) = self.env.get(setting.key) {
+            match parse_duration(value) {
                 Some(duration) if range.contains(&duration) => return duration,
-                Some(_) => self.record(setting, value, "is out of range", &allowed, "choose a value in range"),
+                Some(_) => self.record(
+                    setting,
+                    value,
+                    "is out of range",
+                    &allowed,
+                    "choose a value in range",
+                ),
                 None => self.record(setting, value, "is not a duration", &allowed, REMEDY),
-            },
-            None => {}
+            }
         }
         parse_duration(setting.default).unwrap_or_else(|| *range.start())
     }
@@ -200,7 +228,13 @@ impl<'e> Reader<'e> {
             Some("true") => true,
             Some("false") => false,
             Some(value) => {
-                self.record(setting, value, "is not a boolean", "true|false", "write true or false");
+                self.record(
+                    setting,
+                    value,
+                    "is not a boolean",
+                    "true|false",
+                    "write true or false",
+                );
                 setting.default == "true"
             }
             None => setting.default == "true",
@@ -216,8 +250,20 @@ impl<'e> Reader<'e> {
         if let Some(value) = self.env.get(setting.key) {
             match value.parse::<T>() {
                 Ok(number) if range.contains(&number) => return number,
-                Ok(_) => self.record(setting, value, "is out of range", &allowed, "choose a value in range"),
-                Err(_) => self.record(setting, value, "is not such a number", &allowed, "write a plain number"),
+                Ok(_) => self.record(
+                    setting,
+                    value,
+                    "is out of range",
+                    &allowed,
+                    "choose a value in range",
+                ),
+                Err(_) => self.record(
+                    setting,
+                    value,
+                    "is not such a number",
+                    &allowed,
+                    "write a plain number",
+                ),
             }
         }
         setting.default.parse::<T>().unwrap_or(*range.start())
@@ -232,7 +278,13 @@ impl<'e> Reader<'e> {
         if let Some(value) = self.env.get(setting.key) {
             match value.parse::<T>() {
                 Ok(word) => return word,
-                Err(error) => self.record(setting, value, &error.to_string(), setting.allowed, "write one of these words"),
+                Err(error) => self.record(
+                    setting,
+                    value,
+                    &error.to_string(),
+                    setting.allowed,
+                    "write one of these words",
+                ),
             }
         }
         match setting.default.parse::<T>() {
@@ -251,7 +303,13 @@ impl<'e> Reader<'e> {
         match value.parse::<T>() {
             Ok(parsed) => Some(parsed),
             Err(error) => {
-                self.record(setting, &value, &error.to_string(), setting.allowed, "correct or unset it");
+                self.record(
+                    setting,
+                    &value,
+                    &error.to_string(),
+                    setting.allowed,
+                    "correct or unset it",
+                );
                 None
             }
         }
@@ -283,8 +341,18 @@ impl<'e> Reader<'e> {
             match url_problem(value, schemes) {
                 None => return value.trim_end_matches('/').to_owned(),
                 Some(problem) => {
-                    let allowed = schemes.iter().map(|s| format!("{s}://HOST[:PORT]")).collect::<Vec<_>>().join(" | ");
-                    self.record(setting, value, problem, &allowed, "write a whole URL with scheme and host");
+                    let allowed = schemes
+                        .iter()
+                        .map(|s| format!("{s}://HOST[:PORT]"))
+                        .collect::<Vec<_>>()
+                        .join(" | ");
+                    self.record(
+                        setting,
+                        value,
+                        problem,
+                        &allowed,
+                        "write a whole URL with scheme and host",
+                    );
                 }
             }
         }
@@ -297,7 +365,13 @@ impl<'e> Reader<'e> {
         let path = PathBuf::from(&value);
         if let Err(error) = prove_writable(&path) {
             let uid_hint = "make it writable for the user of this process, or name another directory";
-            self.record(setting, &value, &format!("cannot be written: {error}"), "a writable directory", uid_hint);
+            self.record(
+                setting,
+                &value,
+                &format!("cannot be written: {error}"),
+                "a writable directory",
+                uid_hint,
+            );
         }
         Some(path)
     }
@@ -315,11 +389,19 @@ impl<'e> Reader<'e> {
             }
             (None, Some(path)) => {
                 let problem = match std::fs::read_to_string(path) {
-                    Ok(text) if !text.trim().is_empty() => return Some(SecretString::from(text.trim().to_owned())),
+                    Ok(text) if !text.trim().is_empty() => {
+                        return Some(SecretString::from(text.trim().to_owned()));
+                    }
                     Ok(_) => "names an empty file".to_owned(),
                     Err(error) => format!("cannot be read: {error}"),
                 };
-                self.record_key(&file_key, path, &problem, "a readable file", "write the secret into this file");
+                self.record_key(
+                    &file_key,
+                    path,
+                    &problem,
+                    "a readable file",
+                    "write the secret into this file",
+                );
                 None
             }
         }
@@ -331,7 +413,13 @@ impl<'e> Reader<'e> {
             && value != setting.default
         {
             let problem = "is not supported by this version";
-            self.record(setting, value, problem, setting.default, "unset it or write the allowed value");
+            self.record(
+                setting,
+                value,
+                problem,
+                setting.default,
+                "unset it or write the allowed value",
+            );
         }
     }
 
@@ -346,7 +434,11 @@ impl<'e> Reader<'e> {
     /// # Errors
     /// When at least one value was refused.
     pub fn finish(self) -> Result<(), ConfigErrors> {
-        if self.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(self.errors)) }
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
     }
 
     fn record(&mut self, setting: &Setting, value: &str, problem: &str, allowed: &str, remedy: &str) {
@@ -357,7 +449,11 @@ impl<'e> Reader<'e> {
             format!("{remedy} (default {})", setting.default)
         };
         // A parser's own words may repeat the value; a secret must not slip out that way.
-        let problem = if shown == value { problem.to_owned() } else { problem.replace(value, &shown) };
+        let problem = if shown == value {
+            problem.to_owned()
+        } else {
+            problem.replace(value, &shown)
+        };
         self.record_key(setting.key, &shown, &problem, allowed, &remedy);
     }
 
@@ -373,7 +469,10 @@ impl<'e> Reader<'e> {
 }
 
 /// A default that its own type refuses is a mistake in a constant table; no run can be right with it.
-#[allow(clippy::panic, reason = "a broken constant table is found by the first start or test, and nothing can replace it")]
+#[allow(
+    clippy::panic,
+    reason = "a broken constant table is found by the first start or test, and nothing can replace it"
+)]
 fn broken_default(setting: &Setting, problem: &str) -> ! {
     panic!("the default {:?} of {} {problem}", setting.default, setting.key)
 }
@@ -388,7 +487,9 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 fn url_problem(value: &str, schemes: &[&str]) -> Option<&'static str> {
-    let Some((scheme, rest)) = value.split_once("://") else { return Some("has no scheme") };
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return Some("has no scheme");
+    };
     if !schemes.contains(&scheme) {
         return Some("has a scheme that is not spoken here");
     }
@@ -399,7 +500,9 @@ fn url_problem(value: &str, schemes: &[&str]) -> Option<&'static str> {
     }
     let (host, port) = match host_port.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
         Some((v6, port)) => (v6, port.strip_prefix(':')),
-        None => host_port.split_once(':').map_or((host_port, None), |(host, port)| (host, Some(port))),
+        None => host_port
+            .split_once(':')
+            .map_or((host_port, None), |(host, port)| (host, Some(port))),
     };
     if host.is_empty() {
         return Some("has no host");
@@ -417,3 +520,7 @@ fn prove_writable(path: &Path) -> std::io::Result<()> {
     std::fs::write(&probe, b"probe")?;
     std::fs::remove_file(&probe)
 }
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -69,14 +68,23 @@ impl Signals {
                 }
             }
         });
-        Ok(Self { rx, exits_process: true })
+        Ok(Self {
+            rx,
+            exits_process: true,
+        })
     }
 
     /// Signals that a test sends itself; the second one returns instead of ending the process.
     #[must_use]
     pub fn manual() -> (mpsc::Sender<Signal>, Self) {
         let (tx, rx) = mpsc::channel(Self::CAPACITY);
-        (tx, Self { rx, exits_process: false })
+        (
+            tx,
+            Self {
+                rx,
+                exits_process: false,
+            },
+        )
     }
 
     /// The next request; never returns when no more can come.
@@ -134,7 +142,14 @@ impl Tasks {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let abort = self.set.spawn(task);
-        self.entries.insert(abort.id(), Entry { name: name.into(), on_end, abort });
+        self.entries.insert(
+            abort.id(),
+            Entry {
+                name: name.into(),
+                on_end,
+                abort,
+            },
+        );
     }
 
     /// Starts a task that outlives the drain of all others, such as the admin endpoints, and is ended last.
@@ -153,7 +168,11 @@ impl Tasks {
     /// Waits for a signal, the token, or the end of a `StopService` task, then drains. Returns the exit code.
     pub async fn run_until_shutdown(mut self, mut signals: Signals, drain: Duration) -> ExitCode {
         let mut exit = self.serve(&mut signals).await;
-        tracing::info!(drain_ms_max = duration_ms(drain), tasks = self.set.len(), "draining");
+        tracing::info!(
+            drain_ms_max = duration_ms(drain),
+            tasks = self.set.len(),
+            "draining"
+        );
         for hook in self.hooks.drain(..) {
             hook();
         }
@@ -216,7 +235,9 @@ impl Tasks {
             }
             Ok((_, Err(error))) => {
                 match on_end {
-                    OnEnd::StopService => tracing::error!(task = name, error = format!("{error:#}"), "task failed"),
+                    OnEnd::StopService => {
+                        tracing::error!(task = name, error = format!("{error:#}"), "task failed")
+                    }
                     OnEnd::Log => tracing::warn!(task = name, error = format!("{error:#}"), "task failed"),
                 }
                 code_of(&error)
@@ -256,5 +277,6 @@ fn duration_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A boxed task, where a list of them is needed.
-pub type BoxedTask = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+#[cfg(test)]
+#[path = "tasks_tests.rs"]
+mod tests;

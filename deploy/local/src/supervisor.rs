@@ -16,9 +16,9 @@ use crate::process;
 /// What ends first: the workers still reach MediaMTX to say goodbye, and nobody starts new ones.
 const FIRST_TO_STOP: [Name; 2] = [Name::Orchestrator, Name::MediaEdge];
 /// How long the first may drain.
-const FIRST_GRACE: Duration = Duration::from_secs(6);
+const FIRST_GRACE: Duration = Duration::from_millis(5500);
 /// How long the rest may drain; both together stay well below the 10 s that a stop may take.
-const REST_GRACE: Duration = Duration::from_millis(2500);
+const REST_GRACE: Duration = Duration::from_secs(2);
 /// Orders wait for the supervisor's loop only, which never waits for a part while it takes orders: a few are plenty,
 /// and a full queue is an error of the caller.
 const ORDERS_MAX: usize = 32;

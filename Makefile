@@ -1,0 +1,62 @@
+# The words of this house, the same at home and in CI.
+.DEFAULT_GOAL := help
+.PHONY: help prepare build tools check test demo up bench dev down logs ps clean
+SHELL := /bin/sh
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LOCAL_STACK := $(TARGET)/debug/local-stack
+PROGRAMS := -p orchestrator -p media-edge -p dubber -p mtx-hook -p local-stack -p media-judge
+COMPOSE := docker compose
+
+# DEMO_SECONDS, YES, STACK_* and every setting of the services may be given as `make demo KEY=value` too: make hands
+# what stands on its command line to the programs.
+
+help: ## shows these words
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+prepare: ## names and installs what this machine lacks (YES=1: without asking)
+	@deploy/tools/prepare.sh
+
+build: ## builds every program
+	@CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=100 cargo build --locked $(PROGRAMS)
+
+tools: build ## puts MediaMTX, grpcurl and Jaeger into the cache
+	@$(LOCAL_STACK) tools
+
+check: ## formatting, lints, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo 'cargo-deny is not installed: skipped'; fi
+
+test: prepare build ## prepares what is missing and runs every test
+	@$(LOCAL_STACK) tools mediamtx grpcurl
+	@$(LOCAL_STACK) tools jaeger || echo 'no Jaeger: the trace test will say so' >&2
+	@deploy/tools/test.sh
+
+demo: prepare build ## shows a dubbed programme and judges it (DEMO_SECONDS=60 YES=1)
+	@$(LOCAL_STACK) demo
+
+up: build ## runs the stack in the foreground, `ready` when streams are accepted
+	@exec $(LOCAL_STACK) up
+
+bench: prepare build ## measures our worker beside ffmpeg and gst-launch
+	@$(LOCAL_STACK) tools mediamtx
+	@cargo build --release --locked $(PROGRAMS)
+	@cargo run --release --locked -p dub-tests --bin bench
+
+dev: ## builds and starts the containers, returns when they are healthy
+	$(COMPOSE) up --build --detach --wait
+
+down: ## stops the containers
+	$(COMPOSE) down
+
+logs: ## follows the containers' logs
+	$(COMPOSE) logs --follow
+
+ps: ## lists the containers
+	$(COMPOSE) ps
+
+clean: ## deletes what was built here and the stacks' state; the cache of real parts stays
+	cargo clean
+	rm -rf .run

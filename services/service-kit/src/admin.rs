@@ -12,7 +12,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::info::Info;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -119,6 +122,7 @@ impl Admin {
     ) -> anyhow::Result<Self> {
         let listener = crate::net::bind(endpoint).await?;
         register_build_info(&mut registry);
+        registry.register_collector(Box::new(LogLines));
         let shared = Shared {
             registry: Arc::new(registry),
             readiness: readiness.clone(),
@@ -194,6 +198,19 @@ fn register_build_info(registry: &mut Metrics) {
         ),
     ];
     registry.register("build", "What runs here", Info::new(labels));
+}
+
+/// `log_lines_dropped_total`: what the log lost because its stream or disk stood still.
+#[derive(Debug)]
+struct LogLines;
+
+impl Collector for LogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let dropped = ConstCounter::new(crate::telemetry::dropped_log_lines());
+        let help = "Log lines lost because stream or disk stood still.";
+        let metric = encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?;
+        dropped.encode(metric)
+    }
 }
 
 /// The `healthcheck` subcommand: `GET /readyz` of the own admin address. Exit code 0 when ready, 1 otherwise with

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)]
 //! The admin endpoints over real sockets.
 
 use prometheus_client::metrics::counter::Counter;
@@ -60,6 +60,11 @@ async fn metrics_are_open_metrics_text_with_build_info() {
     );
     assert!(
         answer.body.contains("worker_audio_fragments_total 3\n"),
+        "{}",
+        answer.body
+    );
+    assert!(
+        answer.body.contains("log_lines_dropped_total 0\n"),
         "{}",
         answer.body
     );

@@ -1,6 +1,8 @@
 //! How a program ends: one table of exit codes, and one way to die on a broken invariant.
 
 use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
 
 /// Exit codes, the same for every program and every child process.
 pub mod code {
@@ -33,12 +35,22 @@ impl std::error::Error for ExitWith {}
 /// The exit code that an error asks for; [`code::FAILED`] when it asks for none.
 #[must_use]
 pub fn code_of(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<crate::settings::ConfigErrors>().is_some() {
+    let needs_other_settings = error.downcast_ref::<crate::settings::ConfigErrors>().is_some()
+        || error.downcast_ref::<crate::net::BindError>().is_some();
+    if needs_other_settings {
         return code::CONFIG;
     }
     error
         .downcast_ref::<ExitWith>()
         .map_or(code::FAILED, |exit| exit.0)
+}
+
+/// Says on stderr why a program ends before its log begins; the exit code that the error asks for.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    // Nothing is left to do when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{error:#}");
+    ExitCode::from(code_of(error))
 }
 
 /// Ends the process because an invariant of ours broke: one ERROR line, then exit code 70.

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod cli;
 pub mod clock;
+mod env;
 pub mod exit;
 pub mod grpc;
 mod log_file;

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use crate::exit::{ExitWith, code};
 use crate::settings::Setting;
 
 /// An address to listen on, and the setting that named it.
@@ -45,6 +44,16 @@ impl From<(&Setting, SocketAddr)> for Endpoint {
     }
 }
 
+/// An address that cannot be bound, in words for the person who can change it.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}={address}: {words}")]
+pub struct BindError {
+    setting: String,
+    address: SocketAddr,
+    words: String,
+    source: io::Error,
+}
+
 /// Binds a TCP listener.
 ///
 /// # Errors
@@ -61,7 +70,7 @@ pub async fn bind(endpoint: impl Into<Endpoint>) -> anyhow::Result<TcpListener> 
 #[must_use]
 pub fn bind_error(setting: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
     let port = address.port();
-    let message = if error.kind() == io::ErrorKind::AddrInUse {
+    let words = if error.kind() == io::ErrorKind::AddrInUse {
         let holder = match holder_of_port(port) {
             Some(holder) => format!("held by {holder}"),
             None => "its holder is not visible from here (another user, container or system)".to_owned(),
@@ -77,10 +86,13 @@ pub fn bind_error(setting: &str, address: SocketAddr, error: io::Error) -> anyho
     } else {
         format!("cannot listen: {error}")
     };
-    let message = format!("{setting}={address}: {message}");
-    anyhow::Error::new(error)
-        .context(ExitWith(code::CONFIG))
-        .context(message)
+    BindError {
+        setting: setting.to_owned(),
+        address,
+        words,
+        source: error,
+    }
+    .into()
 }
 
 /// A process that holds a port.
@@ -180,7 +192,7 @@ mod tests {
             text.contains(&format!("process {} (", std::process::id())),
             "{text}"
         );
-        assert_eq!(crate::exit::code_of(&error), code::CONFIG);
+        assert_eq!(crate::exit::code_of(&error), crate::exit::code::CONFIG);
     }
 
     #[tokio::test]

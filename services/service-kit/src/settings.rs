@@ -6,7 +6,6 @@
 //! * A secret comes from `KEY` or from the file that `KEY_FILE` names, and never appears in a message.
 //! * Durations carry their unit (`250ms`, `10s`, `2m`, `1h`); booleans are `true` or `false`.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -15,6 +14,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+pub use crate::env::Env;
 
 /// What stands in a message where a secret would stand.
 pub const REDACTED: &str = "[redacted]";
@@ -62,58 +63,6 @@ fn without_userinfo(value: &str) -> String {
     match authority.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{path}"),
         None => value.to_owned(),
-    }
-}
-
-/// Where values come from: the process, or a map in a test.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Env(BTreeMap<String, String>);
-
-impl Env {
-    /// The environment of this process. Names or values that are not UTF-8 are none of our settings.
-    #[must_use]
-    pub fn from_process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
-        )
-    }
-
-    /// An environment of exactly these pairs.
-    #[must_use]
-    pub fn from_pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        )
-    }
-
-    /// The value of `key`; empty counts as unset.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .get(key)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
-    }
-
-    /// Lays `upper` over this one; an empty value in `upper` does not hide a value below it.
-    #[must_use]
-    pub fn overlaid_by(mut self, upper: Self) -> Self {
-        for (key, value) in upper.0 {
-            if !value.trim().is_empty() || !self.0.contains_key(&key) {
-                self.0.insert(key, value);
-            }
-        }
-        self
-    }
-
-    /// All pairs, for a child process that shall see the same settings.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 

@@ -41,6 +41,7 @@ pub enum Signal {
 pub struct Signals {
     rx: mpsc::Receiver<Signal>,
     exits_process: bool,
+    _listener: JoinSet<()>,
 }
 
 impl Signals {
@@ -55,7 +56,8 @@ impl Signals {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (tx, rx) = mpsc::channel(Self::CAPACITY);
-        tokio::spawn(async move {
+        let mut listener = JoinSet::new();
+        listener.spawn(async move {
             loop {
                 let received = tokio::select! {
                     Some(()) = terminate.recv() => Signal::Terminate,

@@ -73,6 +73,7 @@ impl Signals {
         Ok(Self {
             rx,
             exits_process: true,
+            _listener: listener,
         })
     }
 
@@ -85,6 +86,7 @@ impl Signals {
             Self {
                 rx,
                 exits_process: false,
+                _listener: JoinSet::new(),
             },
         )
     }

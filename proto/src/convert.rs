@@ -1,6 +1,8 @@
 //! Wire to domain and back. A peer's bytes are checked here and nowhere else.
 use crate::media::v1 as wire;
-use media_types::{AirState, BedMode, Fallback, MediaRange, MediaTime, SAMPLE_RATE_HZ, StreamSettings, StsMode};
+use media_types::{
+    AirState, BedMode, Fallback, MediaRange, MediaTime, SAMPLE_RATE_HZ, StreamSettings, StsMode,
+};
 use std::time::Duration;
 
 /// Why a peer's message is refused.
@@ -37,11 +39,17 @@ impl ConvertError {
 
 /// Domain to wire.
 pub fn time_to_wire(time: MediaTime) -> wire::MediaTime {
-    wire::MediaTime { ticks: time.frames(), rate: SAMPLE_RATE_HZ }
+    wire::MediaTime {
+        ticks: time.frames(),
+        rate: SAMPLE_RATE_HZ,
+    }
 }
 
 /// Wire to domain; `field` names it in the error.
-pub fn time_from_wire(time: Option<&wire::MediaTime>, field: &'static str) -> Result<MediaTime, ConvertError> {
+pub fn time_from_wire(
+    time: Option<&wire::MediaTime>,
+    field: &'static str,
+) -> Result<MediaTime, ConvertError> {
     let time = time.ok_or(ConvertError::Missing(field))?;
     MediaTime::from_ticks(time.ticks, time.rate).ok_or_else(|| ConvertError::OutOfBounds {
         field: field.to_owned(),
@@ -52,11 +60,17 @@ pub fn time_from_wire(time: Option<&wire::MediaTime>, field: &'static str) -> Re
 
 /// Domain to wire.
 pub fn range_to_wire(range: MediaRange) -> wire::MediaRange {
-    wire::MediaRange { start: Some(time_to_wire(range.start)), end: Some(time_to_wire(range.end)) }
+    wire::MediaRange {
+        start: Some(time_to_wire(range.start)),
+        end: Some(time_to_wire(range.end)),
+    }
 }
 
 /// Wire to domain; `field` names it in the error.
-pub fn range_from_wire(range: Option<&wire::MediaRange>, field: &'static str) -> Result<MediaRange, ConvertError> {
+pub fn range_from_wire(
+    range: Option<&wire::MediaRange>,
+    field: &'static str,
+) -> Result<MediaRange, ConvertError> {
     let range = range.ok_or(ConvertError::Missing(field))?;
     let start = time_from_wire(range.start.as_ref(), field)?;
     let end = time_from_wire(range.end.as_ref(), field)?;
@@ -162,7 +176,13 @@ pub fn settings_from_wire(
     let Some(settings) = settings else {
         return Ok(defaults.clone());
     };
-    let text = |said: &str, default: &str| if said.is_empty() { default.to_owned() } else { said.to_owned() };
+    let text = |said: &str, default: &str| {
+        if said.is_empty() {
+            default.to_owned()
+        } else {
+            said.to_owned()
+        }
+    };
     let whole = settings.hold.is_some();
     let gain = |said: f64, default: f64| if whole || said != 0.0 { said } else { default };
     let result = StreamSettings {
@@ -204,10 +224,12 @@ pub fn settings_from_wire(
         Err(errors) => Err(errors
             .into_iter()
             .next()
-            .map_or(ConvertError::Missing("settings"), |error| ConvertError::OutOfBounds {
-                field: format!("settings.{}", error.field),
-                value: error.value,
-                allowed: error.allowed.to_owned(),
+            .map_or(ConvertError::Missing("settings"), |error| {
+                ConvertError::OutOfBounds {
+                    field: format!("settings.{}", error.field),
+                    value: error.value,
+                    allowed: error.allowed.to_owned(),
+                }
             })),
     }
 }
@@ -218,23 +240,42 @@ mod tests {
 
     #[test]
     fn settings_survive_the_wire() {
-        let settings = StreamSettings { duck_gain_db: 0.0, target_lang: "pt-BR".to_owned(), ..StreamSettings::default() };
+        let settings = StreamSettings {
+            duck_gain_db: 0.0,
+            target_lang: "pt-BR".to_owned(),
+            ..StreamSettings::default()
+        };
         let back = settings_from_wire(Some(&settings_to_wire(&settings)), &StreamSettings::default());
         assert_eq!(back, Ok(settings));
     }
 
     #[test]
     fn what_the_sender_left_out_is_the_default() {
-        let said = wire::StreamSettings { target_lang: "fr".to_owned(), ..Default::default() };
+        let said = wire::StreamSettings {
+            target_lang: "fr".to_owned(),
+            ..Default::default()
+        };
         let back = settings_from_wire(Some(&said), &StreamSettings::default());
-        assert_eq!(back, Ok(StreamSettings { target_lang: "fr".to_owned(), ..StreamSettings::default() }));
+        assert_eq!(
+            back,
+            Ok(StreamSettings {
+                target_lang: "fr".to_owned(),
+                ..StreamSettings::default()
+            })
+        );
     }
 
     #[test]
     fn a_hold_out_of_bounds_is_named() {
         let mut said = settings_to_wire(&StreamSettings::default());
-        said.hold = Some(prost_types::Duration { seconds: 61, nanos: 0 });
+        said.hold = Some(prost_types::Duration {
+            seconds: 61,
+            nanos: 0,
+        });
         let error = settings_from_wire(Some(&said), &StreamSettings::default());
-        assert_eq!(error.err().map(|error| error.field().to_owned()), Some("settings.hold".to_owned()));
+        assert_eq!(
+            error.err().map(|error| error.field().to_owned()),
+            Some("settings.hold".to_owned())
+        );
     }
 }

@@ -50,7 +50,11 @@ impl ErrorCode {
     pub fn status(self, message: impl Into<String>, field: Option<&str>) -> Status {
         let message = message.into();
         let mut details = ErrorDetails::new();
-        details.set_error_info(self.as_str(), DOMAIN, [("retryable".to_owned(), self.is_retryable().to_string())]);
+        details.set_error_info(
+            self.as_str(),
+            DOMAIN,
+            [("retryable".to_owned(), self.is_retryable().to_string())],
+        );
         if let Some(field) = field {
             details.add_bad_request_violation(field, message.clone());
         }

@@ -45,7 +45,10 @@ async fn a_dead_part_comes_back_with_a_growing_wait() {
     let supervisor = Supervisor::spawn(mark, specs, true).unwrap();
     let begun = Instant::now();
     let status = until(&supervisor, Name::Dubber, |status| status.starts >= 3).await;
-    assert!(begun.elapsed() >= Duration::from_millis(700), "250 ms, then 500 ms");
+    assert!(
+        begun.elapsed() >= Duration::from_millis(700),
+        "250 ms, then 500 ms"
+    );
     assert_eq!(status.last_code, Some(3));
     supervisor.stop().await;
 }
@@ -56,7 +59,10 @@ async fn a_part_that_is_not_to_restart_stays_dead_until_it_is_started() {
     let mark = mark("stays-dead");
     let specs = vec![spec(Name::Dubber, &mark, dir.path(), "exec sleep 60")];
     let supervisor = Supervisor::spawn(mark, specs, true).unwrap();
-    let pid = until(&supervisor, Name::Dubber, |status| status.pid.is_some()).await.pid.unwrap();
+    let pid = until(&supervisor, Name::Dubber, |status| status.pid.is_some())
+        .await
+        .pid
+        .unwrap();
     supervisor.order(Name::Dubber, Order::SetRestart(false)).unwrap();
     until(&supervisor, Name::Dubber, |status| !status.restarts).await;
     process::signal(pid, Signal::SIGKILL).unwrap();
@@ -65,7 +71,10 @@ async fn a_part_that_is_not_to_restart_stays_dead_until_it_is_started() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(supervisor.status(Name::Dubber).unwrap().starts, 1);
     supervisor.order(Name::Dubber, Order::Start).unwrap();
-    until(&supervisor, Name::Dubber, |status| status.starts == 2 && status.pid.is_some()).await;
+    until(&supervisor, Name::Dubber, |status| {
+        status.starts == 2 && status.pid.is_some()
+    })
+    .await;
     supervisor.stop().await;
 }
 
@@ -75,9 +84,16 @@ async fn what_a_dead_part_leaves_behind_is_killed_even_in_a_session_of_its_own()
     let dir = tempfile::tempdir().unwrap();
     let mark = mark("orphans");
     let script = "setsid sleep 61 & sleep 62 & wait";
-    let supervisor =
-        Supervisor::spawn(mark.clone(), vec![spec(Name::MediaEdge, &mark, dir.path(), script)], false).unwrap();
-    let pid = until(&supervisor, Name::MediaEdge, |status| status.pid.is_some()).await.pid.unwrap();
+    let supervisor = Supervisor::spawn(
+        mark.clone(),
+        vec![spec(Name::MediaEdge, &mark, dir.path(), script)],
+        false,
+    )
+    .unwrap();
+    let pid = until(&supervisor, Name::MediaEdge, |status| status.pid.is_some())
+        .await
+        .pid
+        .unwrap();
     let begun = Instant::now();
     while process::marked(&mark).len() < 3 {
         assert!(begun.elapsed() < Duration::from_secs(5));
@@ -117,7 +133,12 @@ async fn a_stop_drains_and_leaves_nothing_within_ten_seconds() {
 async fn a_dropped_stack_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mark = mark("drop");
-    let specs = vec![spec(Name::Dubber, &mark, dir.path(), "setsid sleep 63 & exec sleep 64")];
+    let specs = vec![spec(
+        Name::Dubber,
+        &mark,
+        dir.path(),
+        "setsid sleep 63 & exec sleep 64",
+    )];
     let supervisor = Supervisor::spawn(mark.clone(), specs, true).unwrap();
     until(&supervisor, Name::Dubber, |status| status.pid.is_some()).await;
     drop(supervisor);

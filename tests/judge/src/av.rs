@@ -14,6 +14,8 @@ const STANDS_OUT: f64 = 4.0;
 const SOFTEST: f64 = 5e-4;
 /// Half of the box that the envelope is averaged over twice: a triangle as long as the beep.
 const BOX_MS: f64 = 20.0;
+/// Flashes nearer than this to the ends of the sound are not judged.
+const MARGIN_MS: f64 = 100.0;
 /// Part of the envelope's top that the parabola is fitted to, on each side.
 const TOP_MS: f64 = 8.0;
 
@@ -67,9 +69,7 @@ impl AvReport {
 
     /// Judges decoded media whose marks are beeps of `beep_hz`.
     pub fn of_beeps(pictures: &Pictures, audio: &Audio, beep_hz: f64) -> Self {
-        let events = pictures
-            .flashes()
-            .into_iter()
+        let events = audible_flashes(pictures, audio)
             .map(|flash_ms| AvEvent {
                 flash_ms,
                 offset_ms: beep_near(audio, flash_ms, beep_hz).map(|at| at - flash_ms),
@@ -82,9 +82,7 @@ impl AvReport {
     /// Flashes stand at whole multiples of `period_s` of the noise's own time.
     pub fn of_noise(pictures: &Pictures, audio: &Audio, reference: &Reference, period_s: f64) -> Self {
         let mut tracker = reference.tracker(audio.rate);
-        let events = pictures
-            .flashes()
-            .into_iter()
+        let events = audible_flashes(pictures, audio)
             .map(|flash_ms| {
                 let heard_s = audio
                     .sample_at(flash_ms)
@@ -144,6 +142,15 @@ impl AvReport {
             events,
         }
     }
+}
+
+/// Flashes that the recording holds sound for: at its ends one track is cut before the other.
+fn audible_flashes(pictures: &Pictures, audio: &Audio) -> impl Iterator<Item = f64> {
+    let (from, to) = (audio.start_ms() + MARGIN_MS, audio.end_ms() - MARGIN_MS);
+    pictures
+        .flashes()
+        .into_iter()
+        .filter(move |flash_ms| (from..=to).contains(flash_ms))
 }
 
 /// The presentation time of a beep's middle near a flash.

@@ -64,7 +64,7 @@ impl Parser {
                 18 => TagKind::Script,
                 other => bail!("an FLV tag of type {other}"),
             };
-            let dts_ms = i32::from_be_bytes([header[7], header[4], header[5], header[6]]);
+            let dts_ms = time(header[7], [header[4], header[5], header[6]]);
             tags.push(Tag {
                 kind,
                 dts_ms,
@@ -75,6 +75,16 @@ impl Parser {
         self.pending.drain(..at);
         Ok(tags)
     }
+}
+
+/// ffmpeg clears the sign bit of a negative time: the last 24 days of the positive range are read as negative.
+fn time(extension: u8, low: [u8; 3]) -> i32 {
+    let sign = if (0x78..0x80).contains(&extension) {
+        0x80
+    } else {
+        0
+    };
+    i32::from_be_bytes([extension | sign, low[0], low[1], low[2]])
 }
 
 /// All whole tags of a file; a torn one at the end is left out.

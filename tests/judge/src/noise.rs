@@ -45,9 +45,8 @@ impl Reference {
     /// The noise of a seed.
     pub fn new(seed: u64, seconds: u32) -> Self {
         let count = seconds as usize * RATE as usize;
-        let mut state = seed
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(0x2545_F491_4F6C_DD1D);
+        // Mixed first: seeds that differ by the generator's step would give the same noise one sample later.
+        let mut state = mixed(seed ^ 0x2545_F491_4F6C_DD1D);
         let white: Vec<f32> = (0..count + 2 * FILTER_HALF)
             .map(|_| uniform(&mut state))
             .collect();
@@ -118,7 +117,8 @@ impl Tracker<'_> {
                 .and_then(|at| self.search(piece, at, NEAR * WIDER))
                 .filter(good);
         }
-        if found.is_none() && self.lost.is_multiple_of(EVERYWHERE_EACH) {
+        let unsettled = self.lag.is_none() && self.lost < EVERYWHERE_EACH;
+        if found.is_none() && (unsettled || self.lost.is_multiple_of(EVERYWHERE_EACH)) {
             found = self.search(piece, 0.0, self.reference.len()).filter(good);
         }
         self.lost = if found.is_some() { 0 } else { self.lost + 1 };
@@ -148,11 +148,14 @@ fn good(place: &Place) -> bool {
 /// The next value of a splitmix64 generator, -1 to 1.
 fn uniform(state: &mut u64) -> f32 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut value = *state;
+    ((mixed(*state) >> 40) as f32 / 8_388_608.0) - 1.0
+}
+
+/// The finisher of splitmix64.
+fn mixed(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    value ^= value >> 31;
-    ((value >> 40) as f32 / 8_388_608.0) - 1.0
+    value ^ (value >> 31)
 }
 
 /// A windowed-sinc low-pass of odd length.

@@ -1,5 +1,6 @@
 //! Packets as the container holds them: continuity of time stamps, and the longest gaps.
 
+use crate::units::TAIL;
 use crate::{dsp, ffmpeg};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,7 @@ pub struct GapReport {
     pub audio_steps: Vec<Step>,
     /// Longest gap between packets of sound.
     pub audio_gap: Gap,
-    /// Longest gap between pictures in order of presentation.
+    /// Longest gap between pictures in order of presentation (the last [`TAIL`] are left out).
     pub video_gap: Gap,
     /// Greatest step backwards of sound's or picture's decoding time.
     pub dts_backwards_ms: f64,
@@ -159,7 +160,7 @@ impl GapReport {
             audio_packets: audio.len(),
             video_packets: video.len(),
             audio_gap: longest_gap(audio),
-            video_gap: longest_gap(video),
+            video_gap: longest_gap(&video[..video.len().saturating_sub(TAIL)]),
             dts_backwards_ms: backwards(audio).max(backwards(video)),
             audio_start_ms: audio.first().map(|packet| packet.pts_ms),
             video_start_ms: video.iter().map(|packet| packet.pts_ms).reduce(f64::min),

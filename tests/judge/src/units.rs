@@ -126,7 +126,7 @@ impl UnitReport {
 
     /// Playing time of all lost units.
     pub fn lost_ms(&self) -> f64 {
-        self.lost_runs.iter().map(|run| run.lost_ms).sum()
+        self.lost_runs.iter().fold(0.0, |sum, run| sum + run.lost_ms)
     }
 }
 

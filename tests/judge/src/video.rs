@@ -79,6 +79,13 @@ impl Pictures {
         self.pts_ms.is_empty()
     }
 
+    /// Leaves out the last pictures: a recording that is cut off lacks some of them.
+    pub fn without_last(mut self, count: usize) -> Self {
+        self.pts_ms.truncate(self.len().saturating_sub(count));
+        self.luma.truncate(self.len() * COLUMNS * ROWS);
+        self
+    }
+
     /// The cells of one picture.
     pub fn cells(&self, index: usize) -> &[u8] {
         &self.luma[index * COLUMNS * ROWS..(index + 1) * COLUMNS * ROWS]

@@ -1,9 +1,9 @@
 //! Clips for tests: moving picture with a flashing corner patch, and beeps or coded noise.
 
 use crate::av::BEEP_HZ;
+use crate::ffmpeg;
 use crate::noise::{self, Reference};
 use crate::video::PATCH_SHARE;
-use crate::{audio, ffmpeg};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
@@ -14,6 +14,9 @@ use std::str::FromStr;
 const BEEP_MS: f64 = 40.0;
 /// Pictures that the patch is lit.
 const LIT_PICTURES: u32 = 2;
+
+/// Raised when the makers change, so that no cached clip of before is taken for one of now.
+const REVISION: u32 = 2;
 
 /// The picture of a clip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -169,7 +172,7 @@ impl ClipSpec {
 
     /// A name that says what the clip holds, for [`super::cached`].
     pub fn name(&self, kind: &str, extension: &str) -> String {
-        let mut name = format!("{kind}-{}s", self.seconds);
+        let mut name = format!("{kind}{REVISION}-{}s", self.seconds);
         if let Some(v) = &self.video {
             let gop = v.gop_s.map_or("auto".to_owned(), |gop| format!("{gop}s"));
             let bitrate = v.bitrate.as_deref().unwrap_or("crf");
@@ -335,10 +338,4 @@ fn audio_arguments(command: &mut std::process::Command, audio: &AudioSpec) {
         AudioCodec::Aac => command.args(["-c:a", "aac", "-aac_pns", "0"]),
         AudioCodec::Opus => command.args(["-c:a", "libopus"]),
     };
-}
-
-/// The length of a decoded clip in seconds, for callers that only hold a file.
-pub fn seconds(path: &Path) -> Result<f64> {
-    let audio = audio::Audio::decode(path)?;
-    Ok((audio.end_ms() - audio.start_ms()) / 1000.0)
 }

@@ -11,6 +11,9 @@ pub const RATE: u32 = 48_000;
 /// G.722 holds this many bytes for each second.
 const BYTES_A_SECOND: u64 = 8_000;
 
+/// Parts of names of sounds that are beeps or names of protocols, not phrases.
+const NO_PHRASES: [&str; 2] = ["beep", "spy-"];
+
 /// A set of sounds and the Debian package that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SoundSet {
@@ -115,9 +118,8 @@ pub fn fixtures(dir: &Path, spec: &FixtureSpec) -> Result<Vec<PathBuf>> {
         .files(&spec.sounds_root)?
         .into_iter()
         .filter(|path| {
-            !path
-                .file_stem()
-                .is_some_and(|stem| stem.to_string_lossy().contains("beep"))
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            !NO_PHRASES.iter().any(|part| stem.contains(part))
         })
         .filter(|path| {
             let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());

@@ -1,0 +1,104 @@
+//! What a session says, as messages.
+use super::ledger::Settled;
+use crate::repair::Fitted;
+use bytes::Bytes;
+use dub_proto::convert::{duration_to_wire, time_to_wire};
+use dub_proto::dub::v1 as wire;
+use dub_proto::dub::v1::dub_response::Payload;
+use media_types::{ErrorClass, FragmentSeq, MediaRange, MediaTime};
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+fn response(payload: Payload) -> wire::DubResponse {
+    wire::DubResponse {
+        payload: Some(payload),
+    }
+}
+
+/// The session is open.
+pub fn opened(session_id: &str, provider: &str) -> wire::DubResponse {
+    response(Payload::Opened(wire::Opened {
+        session_id: session_id.to_owned(),
+        provider: provider.to_owned(),
+    }))
+}
+
+/// Dubbed speech that answers exactly its fragment.
+pub fn speech(seq: FragmentSeq, range: MediaRange, pcm: Bytes) -> wire::DubResponse {
+    response(Payload::Speech(wire::Speech {
+        speech_id: format!("f{seq}"),
+        pcm,
+        earliest: Some(time_to_wire(range.start)),
+        latest: Some(time_to_wire(range.end)),
+        exact: true,
+        fragment_seq: Some(seq.0),
+    }))
+}
+
+/// What became of a fragment.
+pub fn settlement(session_id: &str, settled: &Settled) -> wire::DubResponse {
+    let (status, error) = match &settled.outcome {
+        Ok(_) => (wire::SettlementStatus::Delivered, None),
+        Err(error) => (
+            wire::SettlementStatus::Failed,
+            Some(wire::FragmentError {
+                stage: error.stage.to_owned(),
+                error_class: class_to_wire(error.class).into(),
+                retryable: error.retryable,
+                message: error.message.clone(),
+            }),
+        ),
+    };
+    let fitted: Option<&Fitted> = settled.outcome.as_ref().ok();
+    response(Payload::Settlement(wire::Settlement {
+        fragment_seq: settled.seq.0,
+        status: status.into(),
+        error,
+        queued: settled.queued.map(duration_to_wire),
+        provider_round_trip: settled.round_trip.map(duration_to_wire),
+        alignment_delta: fitted.map(|fitted| signed_to_wire(fitted.alignment_delta)),
+        repaired: fitted.is_some_and(|fitted| fitted.repaired),
+        session_id: session_id.to_owned(),
+    }))
+}
+
+/// Something about the session itself. The breaker is closed as long as this version has none.
+pub fn event(kind: wire::EventKind, message: impl Into<String>) -> wire::DubResponse {
+    let breaker = wire::BreakerState::Closed.into();
+    response(Payload::Event(wire::Event {
+        kind: kind.into(),
+        message: message.into(),
+        breaker,
+    }))
+}
+
+/// A length that may be negative; seconds and nanos then carry the same sign.
+fn signed_to_wire(length: MediaTime) -> prost_types::Duration {
+    let nanos = length.nanos();
+    prost_types::Duration {
+        seconds: nanos / NANOS_PER_SECOND,
+        nanos: i32::try_from(nanos % NANOS_PER_SECOND).unwrap_or(0),
+    }
+}
+
+const fn class_to_wire(class: ErrorClass) -> wire::ErrorClass {
+    match class {
+        ErrorClass::Timeout => wire::ErrorClass::Timeout,
+        ErrorClass::RateLimit => wire::ErrorClass::RateLimit,
+        ErrorClass::Auth => wire::ErrorClass::Auth,
+        ErrorClass::InvalidInput => wire::ErrorClass::InvalidInput,
+        ErrorClass::Overloaded => wire::ErrorClass::Overloaded,
+        ErrorClass::Closed => wire::ErrorClass::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_negative_length_keeps_its_sign_in_both_parts() {
+        let wire = signed_to_wire(MediaTime::from_millis(-1500));
+        assert_eq!((wire.seconds, wire.nanos), (-1, -500_000_000));
+    }
+}

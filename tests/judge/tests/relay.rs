@@ -19,7 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn clip() -> PathBuf {
-    let spec = ClipSpec::small(8);
+    let spec = ClipSpec::small(5);
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     source::cached(dir, &spec.name("flash-beep", "flv"), |path| {
         source::flash_beep(path, &spec)
@@ -101,8 +101,8 @@ fn a_recording_over_rtmp_holds_every_byte_and_time_stamp() {
     assert!(verdict.passed(), "{}", verdict.table());
     let lasted = recording.arrivals.last().unwrap().at_ms - recording.arrivals[0].at_ms;
     assert!(
-        (6_500.0..9_500.0).contains(&lasted),
-        "8 s of media arrived within {lasted} ms"
+        (3_500.0..6_500.0).contains(&lasted),
+        "5 s of media arrived within {lasted} ms"
     );
     assert!(arrivals::longest_silence(&recording.arrivals, None).ms < 1_000.0);
 }
@@ -134,8 +134,20 @@ fn a_stream_that_never_comes_is_an_error_that_says_so() {
     assert!(!recorder.is_running());
 }
 
+/// The server takes one connection, so it cannot be asked whether it listens: a refused publisher tries again.
+fn publish_once_it_listens(clip: &Path, url: &str) {
+    for _ in 0..50 {
+        let mut publisher = Publisher::start(clip, url, &PublishOptions::default()).unwrap();
+        if publisher.wait(PATIENCE).unwrap().success() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("nothing listens at {url}");
+}
+
 #[test]
-fn a_published_clip_arrives_untouched_and_latency_is_measured_between_two_readers() {
+fn a_published_clip_arrives_untouched() {
     let (clip, url, dir) = (clip(), free_address(), tempfile::tempdir().unwrap());
     let out = dir.path().join("published.flv");
     let path = out.to_str().unwrap();
@@ -143,9 +155,7 @@ fn a_published_clip_arrives_untouched_and_latency_is_measured_between_two_reader
         "-f", "data", "-listen", "1", "-i", &url, "-map", "0", "-c", "copy", "-f", "data", path,
     ];
     let mut server = Server::start(&copy);
-    std::thread::sleep(Duration::from_millis(700));
-    let mut publisher = Publisher::start(&clip, &url, &PublishOptions::default()).unwrap();
-    assert!(publisher.wait(PATIENCE).unwrap().success());
+    publish_once_it_listens(&clip, &url);
     server.0.wait().unwrap();
     let verdict = verdict(&clip, &out, &VerdictOptions::default()).unwrap();
     assert!(verdict.passed(), "{}", verdict.table());

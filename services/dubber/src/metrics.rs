@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Metric;
 use service_kit::Metrics as Registry;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -77,87 +78,49 @@ pub struct Metrics {
 impl Metrics {
     /// Registers everything. Series that a reader will ask for before the first event begin at zero.
     pub fn register(registry: &mut Registry) -> Self {
-        let new = Self {
-            sessions_active: Gauge::default(),
-            sessions: Family::default(),
-            fragments: Family::default(),
-            provider_rtt_ms: Histogram::new(RTT_BUCKETS_MS),
-            audio_seconds: Family::default(),
-            errors: Family::default(),
-            repairs: Counter::default(),
-            retries: Counter::default(),
-            late_answers: Counter::default(),
-            soft_budget_exceeded: Counter::default(),
-            queue_pushed: Family::default(),
-            queue_popped: Family::default(),
-        };
-        let m = &new;
         let r = registry;
-        r.register(
-            "dubber_sessions_active",
-            "Sessions that are open",
-            m.sessions_active.clone(),
-        );
-        r.register(
-            "dubber_sessions",
-            "Sessions that ended or were refused, by outcome",
-            m.sessions.clone(),
-        );
-        r.register(
-            "dubber_fragments",
-            "Fragments settled, by status",
-            m.fragments.clone(),
-        );
-        r.register(
-            "dubber_provider_rtt_ms",
-            "From handing a fragment to the provider to its answer, in milliseconds",
-            m.provider_rtt_ms.clone(),
-        );
-        r.register(
-            "dubber_audio_seconds",
-            "Speech in and out, in seconds",
-            m.audio_seconds.clone(),
-        );
-        r.register(
-            "dubber_errors",
-            "Fragments failed, by the class of the error",
-            m.errors.clone(),
-        );
-        r.register(
-            "dubber_repairs",
-            "Answers that were trimmed, padded, converted or limited",
-            m.repairs.clone(),
-        );
-        r.register(
-            "dubber_retries",
-            "Fragments handed to the provider again",
-            m.retries.clone(),
-        );
-        r.register(
-            "dubber_late_answers",
-            "Answers to fragments that were settled already",
-            m.late_answers.clone(),
-        );
-        r.register(
-            "dubber_soft_budget_exceeded",
-            "Fragments not answered within the soft budget",
-            m.soft_budget_exceeded.clone(),
-        );
-        r.register(
-            "dubber_queue_pushed",
-            "Messages put into a queue",
-            m.queue_pushed.clone(),
-        );
-        r.register(
-            "dubber_queue_popped",
-            "Messages taken from a queue",
-            m.queue_popped.clone(),
-        );
+        let rtt = Histogram::new(RTT_BUCKETS_MS);
+        let new = Self {
+            sessions_active: add(r, "sessions_active", "Sessions that are open", Gauge::default()),
+            sessions: counters(r, "sessions", "Sessions that ended or were refused, by outcome"),
+            fragments: counters(r, "fragments", "Fragments settled, by status"),
+            provider_rtt_ms: add(
+                r,
+                "provider_rtt_ms",
+                "From handing a fragment over to its answer, in ms",
+                rtt,
+            ),
+            audio_seconds: add(
+                r,
+                "audio_seconds",
+                "Speech in and out, in seconds",
+                Family::default(),
+            ),
+            errors: counters(r, "errors", "Fragments failed, by the class of the error"),
+            repairs: counter(
+                r,
+                "repairs",
+                "Answers that were trimmed, padded, converted or limited",
+            ),
+            retries: counter(r, "retries", "Fragments handed to the provider again"),
+            late_answers: counter(
+                r,
+                "late_answers",
+                "Answers to fragments that were settled already",
+            ),
+            soft_budget_exceeded: counter(
+                r,
+                "soft_budget_exceeded",
+                "Fragments not answered in the soft budget",
+            ),
+            queue_pushed: counters(r, "queue_pushed", "Messages put into a queue"),
+            queue_popped: counters(r, "queue_popped", "Messages taken from a queue"),
+        };
         for status in ["delivered", "failed", "duplicate"] {
-            drop(m.fragments.get_or_create(&[("status", status)]));
+            drop(new.fragments.get_or_create(&[("status", status)]));
         }
         for class in ErrorClass::ALL {
-            drop(m.errors.get_or_create(&[("error_class", class.as_str())]));
+            drop(new.errors.get_or_create(&[("error_class", class.as_str())]));
         }
         new
     }
@@ -240,4 +203,17 @@ impl Metrics {
     pub fn popped(&self, queue: Queue) {
         self.queue_popped.get_or_create(&queue.label()).inc();
     }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(format!("dubber_{name}"), help, metric.clone());
+    metric
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    add(registry, name, help, Counter::default())
+}
+
+fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Label, Counter> {
+    add(registry, name, help, Family::default())
 }

@@ -196,6 +196,11 @@ async fn what_breaks_a_session_is_refused_with_its_reason_and_field() {
             "{said}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_message_that_says_nothing_is_refused() {
+    let service = Service::start(&[]).await;
     let mut dub = service.open("derby").await;
     dub.opened().await;
     dub.requests

@@ -74,6 +74,11 @@ pub enum WorkerEvent {
     Dub(DubEvent),
     /// Decoder configuration of the encoded audio.
     EncoderConfig(Vec<u8>),
+    /// The encoder failed.
+    EncoderFailed {
+        /// Why.
+        message: String,
+    },
     /// One encoded frame.
     Encoded(Bytes),
     /// The output connection of this generation failed.

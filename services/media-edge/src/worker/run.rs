@@ -203,6 +203,7 @@ impl Worker {
             WorkerEvent::Terminate => self.end_now("terminated"),
             WorkerEvent::Dub(event) => self.on_dub(now, event),
             WorkerEvent::EncoderConfig(config) => self.publisher.encoder_config(config),
+            WorkerEvent::EncoderFailed { message } => self.encoder_failed(&message),
             WorkerEvent::Encoded(frame) => self.publisher.encoded(frame),
             WorkerEvent::OutputWarned => self.view.bus_warnings_total += 1,
             WorkerEvent::OutputFailed { generation, message } => {
@@ -228,11 +229,10 @@ impl Worker {
                     audio = connected.has_audio,
                     "source connected"
                 );
-                if !connected.has_video && !self.source.tracks.is_empty() {
-                    tracing::warn!(tracks = ?self.source.tracks, "no video in the source, audio goes on");
-                }
+                // Tracks show up one by one: a picture that MediaMTX announced comes with the next key frame.
+                let announced = self.source.tracks.iter().any(|track| track == "H264");
+                self.publisher.expect_video(connected.has_video || announced);
                 self.air.expect_audio(connected.has_audio);
-                self.publisher.expect_video(connected.has_video);
                 self.view.input_protocol = connected.protocol;
                 self.set_state(now, State::Running, "source connected");
             }
@@ -321,6 +321,14 @@ impl Worker {
         }
     }
 
+    /// There is no output without an encoder, and no healing it from inside: the orchestrator starts a new worker.
+    fn encoder_failed(&mut self, message: &str) {
+        tracing::error!(error = message, "encoder failed");
+        self.view.bus_errors_total += 1;
+        self.view.detail = format!("encoder failed: {message}");
+        self.ending = Ending::Done(i32::from(code::INTERNAL));
+    }
+
     fn end_now(&mut self, detail: &str) {
         self.view.detail = detail.to_owned();
         self.ending = Ending::Done(i32::from(code::DONE));
@@ -384,9 +392,7 @@ impl Worker {
         if let Some((start, samples)) = due.sound
             && let Err(error) = self.publisher.sound(start, &samples)
         {
-            tracing::error!(error = format!("{error:#}"), "encoder failed");
-            self.view.detail = format!("{error:#}");
-            self.ending = Ending::Done(i32::from(code::INTERNAL));
+            self.encoder_failed(&format!("{error:#}"));
         }
         for unit in due.video {
             self.publisher.video(unit);

@@ -1,5 +1,6 @@
 //! AAC: mixed sound in, raw frames out, each stamped by counting samples. GStreamer's encoders tell nobody their
 //! delay, so it is taken off here.
+use crate::gst::bus::{BusEvent, watch};
 use crate::worker::event::{Sender, WorkerEvent};
 use anyhow::{Context, Result, anyhow};
 use gstreamer::{self as gst, prelude::*};
@@ -29,6 +30,8 @@ impl Encoder {
             .field("layout", "interleaved")
             .field("rate", 48_000)
             .field("channels", 2)
+            // Front left and front right: voaacenc takes stereo with its places named only.
+            .field("channel-mask", gst::Bitmask::new(3))
             .build();
         let input = AppSrc::builder()
             .name("pcm")
@@ -63,6 +66,13 @@ impl Encoder {
         ];
         pipeline.add_many(elements)?;
         gst::Element::link_many(elements)?;
+        let failures = events.clone();
+        watch(&pipeline, "encode", move |event| {
+            if let BusEvent::Error { element, message, .. } = event {
+                // A loop that has ended needs no news.
+                failures.try_send(WorkerEvent::EncoderFailed { message: format!("{element}: {message}") }).ok();
+            }
+        });
         let events = events.clone();
         let mut told = false;
         output.set_callbacks(
@@ -140,4 +150,38 @@ fn codec_data(sample: &gst::Sample) -> Option<Vec<u8>> {
         .get::<gst::Buffer>("codec_data")
         .ok()?;
     Some(buffer.map_readable().ok()?.to_vec())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc::sync_channel, time::Duration};
+
+    #[test]
+    fn a_second_of_sound_comes_back_as_counted_frames_with_their_configuration() {
+        crate::gst::init().unwrap();
+        let (events, queue) = sync_channel(1000);
+        let mut encoder = Encoder::start(128_000, &events).unwrap();
+        for block in 0..25 {
+            encoder.push(MediaTime::from_millis(5_000 + block * 40), &[100; 1920 * 2]).unwrap();
+        }
+        encoder.finish();
+        let (mut configs, mut frames) = (0, 0);
+        while let Ok(event) = queue.recv_timeout(Duration::from_secs(2)) {
+            match event {
+                WorkerEvent::EncoderConfig(config) => {
+                    // AAC-LC, 48 kHz, stereo.
+                    assert_eq!(config.get(..2), Some(&[0x11, 0x90][..]));
+                    configs += 1;
+                }
+                WorkerEvent::Encoded(_) => frames += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(configs == 1 && (46..=50).contains(&frames), "{configs} {frames}");
+        let (start, end) = encoder.next_frame().unwrap();
+        assert_eq!((start - MediaTime::from_millis(5_000)).frames(), -1600);
+        assert_eq!((end - start).frames(), 1024);
+    }
 }

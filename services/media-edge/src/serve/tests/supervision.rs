@@ -116,7 +116,7 @@ async fn the_switch_is_answered_by_the_worker() {
         Ok(MediaTime::from_frames(4_800))
     );
     assert!(
-        thrown.elapsed() < Duration::from_millis(200),
+        thrown.elapsed() < Duration::from_secs(1),
         "took {:?}",
         thrown.elapsed()
     );

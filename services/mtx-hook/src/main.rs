@@ -16,10 +16,6 @@ const BUDGET: Duration = Duration::from_millis(4800);
 const STEP: Duration = Duration::from_millis(1200);
 /// Waits before the second attempt and each later one.
 const PAUSE: Duration = Duration::from_millis(250);
-/// What is read of an answer.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024;
-/// Exit code of a wrong command line.
-const EXIT_USAGE: u8 = 64;
 
 /// An `http://` address taken apart.
 struct Target {
@@ -43,7 +39,7 @@ fn main() -> ExitCode {
     let job = match command.as_str() {
         "ready" | "not-ready" => tell_orchestrator,
         "health" => ask_health,
-        _ => return fail(&command, "usage: mtx-hook ready | not-ready | health", EXIT_USAGE),
+        _ => return fail(&command, "usage: mtx-hook ready | not-ready | health", 64),
     };
     let event = command.clone();
     thread::spawn(move || done_tx.send(job(&event)));
@@ -164,7 +160,7 @@ impl Target {
             .set_read_timeout(Some(STEP))
             .and_then(|()| stream.set_write_timeout(Some(STEP)))
             .and_then(|()| stream.write_all(request.as_bytes()))
-            .and_then(|()| (&stream).take(ANSWER_BYTES_MAX).read_to_end(&mut answer))
+            .and_then(|()| (&stream).take(16 * 1024).read_to_end(&mut answer))
             // A peer that resets after its whole answer has still answered.
             .map(|_| ())
             .or_else(|error| {

@@ -62,6 +62,7 @@ pub struct StreamLifecycle {
     next_run: Option<RunId>,
     restarts: Restarts,
     restarts_total: u32,
+    failures_total: u64,
     detail: &'static str,
     actions: VecDeque<Action>,
 }
@@ -85,6 +86,7 @@ impl StreamLifecycle {
             next_run: None,
             restarts: Restarts::default(),
             restarts_total: 0,
+            failures_total: 0,
             detail: "",
             actions: VecDeque::new(),
         }
@@ -121,6 +123,9 @@ impl StreamLifecycle {
     /// A start did not succeed.
     pub fn handle_worker_start_failed(&mut self, now: Tick, run: &RunId, epoch: u32, failure: StartFailure) {
         if self.is_current(run, epoch) && matches!(self.worker, Worker::Starting { .. }) {
+            if matches!(failure, StartFailure::Retryable | StartFailure::Final) {
+                self.failures_total = self.failures_total.saturating_add(1);
+            }
             match failure {
                 StartFailure::Unanswered => {
                     self.edge_up = false;

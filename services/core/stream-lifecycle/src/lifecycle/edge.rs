@@ -98,7 +98,10 @@ impl StreamLifecycle {
         self.gone = self.run.as_ref().map(|run| (run.id.clone(), run.epoch));
         if matches!(self.worker, Worker::Stopping { .. }) {
             self.end_run(now);
-        } else if code == Some(EXIT_CONFIG) {
+            return;
+        }
+        self.failures_total = self.failures_total.saturating_add(1);
+        if code == Some(EXIT_CONFIG) {
             self.degrade("the worker refused its job");
         } else {
             self.lose_worker(now, counted, "the worker is gone");

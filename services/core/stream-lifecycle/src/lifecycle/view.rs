@@ -87,6 +87,16 @@ impl StreamLifecycle {
         self.restarts_total
     }
 
+    /// Workers that went unasked and starts that were refused, since the machine was made.
+    pub fn failures_total(&self) -> u64 {
+        self.failures_total
+    }
+
+    /// Whether a fresh machine would know as much.
+    pub fn is_forgettable(&self) -> bool {
+        self.state() == State::Idle && self.publisher.source().is_none()
+    }
+
     /// When the grace period ends, while it runs.
     pub fn grace_until(&self) -> Option<Tick> {
         self.grace_until

@@ -45,12 +45,19 @@ fn main() -> ExitCode {
     let code = match run(arguments.command) {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "local-stack: {error:#}");
+            let _ = writeln!(std::io::stderr(), "local-stack: {}", words(&error));
             exit::code_of(&error)
         }
     };
     // A tool that is being built on a blocking thread must not hold the end up.
     std::process::exit(i32::from(code))
+}
+
+/// What went wrong and why, without the exit code that travels in the same chain.
+fn words(error: &anyhow::Error) -> String {
+    let said: Vec<String> =
+        error.chain().filter(|cause| !cause.is::<exit::ExitWith>()).map(ToString::to_string).collect();
+    said.join(": ")
 }
 
 fn run(command: Command) -> Result<u8> {

@@ -26,7 +26,10 @@ fn check(text: &str) -> Result<(), InvalidId> {
     if text.len() > STREAM_ID_BYTES_MAX {
         return Err(InvalidId::TooLong(text.len()));
     }
-    match text.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '_' || *c == '-')) {
+    match text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || *c == '_' || *c == '-'))
+    {
         Some(c) => Err(InvalidId::Character(c)),
         None => Ok(()),
     }

@@ -78,13 +78,21 @@ impl StreamSettings {
         let mut errors = Vec::new();
         let mut check = |ok: bool, field, value: String, allowed| {
             if !ok {
-                errors.push(SettingsError { field, value, allowed });
+                errors.push(SettingsError {
+                    field,
+                    value,
+                    allowed,
+                });
             }
         };
-        let lang_ok = |lang: &str| {
-            lang.len() <= 35 && lang.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-        };
-        check(lang_ok(&self.source_lang), "source_lang", format!("{:?}", self.source_lang), "a BCP-47 tag or empty");
+        let lang_ok =
+            |lang: &str| lang.len() <= 35 && lang.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        check(
+            lang_ok(&self.source_lang),
+            "source_lang",
+            format!("{:?}", self.source_lang),
+            "a BCP-47 tag or empty",
+        );
         check(
             lang_ok(&self.target_lang) && !self.target_lang.is_empty(),
             "target_lang",
@@ -97,7 +105,12 @@ impl StreamSettings {
             format!("{:?}", self.tts_voice),
             "1 to 128 bytes",
         );
-        check(self.hold <= HOLD_MAX, "hold", format!("{:?}", self.hold), "0s to 60s");
+        check(
+            self.hold <= HOLD_MAX,
+            "hold",
+            format!("{:?}", self.hold),
+            "0s to 60s",
+        );
         check(
             !(self.hold.is_zero() && self.sts_mode == StsMode::Enabled),
             "hold",
@@ -115,10 +128,18 @@ impl StreamSettings {
             ("dub_gain_db", self.dub_gain_db),
             ("duck_gain_db", self.duck_gain_db),
         ] {
-            check(GAIN_DB.contains(&gain_db), field, gain_db.to_string(), "-60 to 12 dB");
+            check(
+                GAIN_DB.contains(&gain_db),
+                field,
+                gain_db.to_string(),
+                "-60 to 12 dB",
+            );
         }
         check(
-            matches!(self.initial_air_state, AirState::Dub | AirState::VoiceOver | AirState::Original | AirState::Mute),
+            matches!(
+                self.initial_air_state,
+                AirState::Dub | AirState::VoiceOver | AirState::Original | AirState::Mute
+            ),
             "initial_air_state",
             self.initial_air_state.to_string(),
             "dub, voice-over, original, mute",

@@ -101,7 +101,10 @@ pub struct MediaRange {
 impl MediaRange {
     /// A range; an end before the start counts as an empty range at the start.
     pub fn new(start: MediaTime, end: MediaTime) -> Self {
-        Self { start, end: end.max(start) }
+        Self {
+            start,
+            end: end.max(start),
+        }
     }
 
     /// Length.
@@ -145,7 +148,10 @@ impl Tick {
 
     /// The later instant, `duration` from here.
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long ago `earlier` was; zero when it is still to come.
@@ -162,14 +168,20 @@ mod tests {
     fn a_millisecond_time_stamp_survives_both_ways() {
         for millis in [-40, 0, 1, 21, 33, 86_400_000] {
             assert_eq!(MediaTime::from_millis(millis).millis(), millis);
-            assert_eq!(MediaTime::from_nanos(millis * 1_000_000), MediaTime::from_millis(millis));
+            assert_eq!(
+                MediaTime::from_nanos(millis * 1_000_000),
+                MediaTime::from_millis(millis)
+            );
         }
     }
 
     #[test]
     fn a_zero_rate_is_no_time() {
         assert_eq!(MediaTime::from_ticks(1, 0), None);
-        assert_eq!(MediaTime::from_ticks(90_000, 90_000), Some(MediaTime::from_millis(1000)));
+        assert_eq!(
+            MediaTime::from_ticks(90_000, 90_000),
+            Some(MediaTime::from_millis(1000))
+        );
     }
 
     #[test]

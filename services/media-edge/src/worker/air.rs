@@ -169,7 +169,7 @@ impl Air {
         self.follow(Tick::default(), steps, &[], MediaTime::ZERO)
     }
 
-    fn to_run(&mut self, now: Tick, source_ns: i64) -> MediaTime {
+    fn place_in_run(&mut self, now: Tick, source_ns: i64) -> MediaTime {
         if let Some(map) = self.map {
             return map.to_run(source_ns);
         }
@@ -213,8 +213,8 @@ impl Air {
         if self.skip_to_key && !unit.key {
             return;
         }
-        let dts = self.to_run(now, unit.dts_ns);
-        let pts = self.to_run(now, unit.pts_ns);
+        let dts = self.place_in_run(now, unit.dts_ns);
+        let pts = self.place_in_run(now, unit.pts_ns);
         if dts <= self.video_head {
             // A clock that runs backward within one connection; ingest ends such a connection soon.
             self.counts.dropped_video_units += 1;
@@ -248,7 +248,7 @@ impl Air {
         if frames == 0 {
             return Vec::new();
         }
-        let stamp = self.to_run(now, pts_ns);
+        let stamp = self.place_in_run(now, pts_ns);
         self.arrived(now, stamp);
         let placed = self.anchor.place(stamp, frames);
         self.audio_deviation = placed.start - stamp;

@@ -84,14 +84,15 @@ impl DubLink {
     }
 
     fn try_send(&self, payload: Payload) -> Result<(), Reason> {
-        match self.requests.as_ref().map(|requests| {
-            requests.try_send(DubRequest {
-                payload: Some(payload),
-            })
+        let Some(requests) = &self.requests else {
+            return Err(Reason::BreakerOpen);
+        };
+        match requests.try_send(DubRequest {
+            payload: Some(payload),
         }) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(Reason::Overload),
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Err(Reason::BreakerOpen),
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Reason::Overload),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Reason::BreakerOpen),
         }
     }
 
@@ -303,7 +304,7 @@ fn from_wire(payload: dub_response::Payload) -> Result<Option<DubEvent>, convert
                 .chunks_exact(2)
                 .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
                 .collect();
-            if pcm.len() % CHANNELS != 0 {
+            if !pcm.len().is_multiple_of(CHANNELS) {
                 return Err(convert::ConvertError::OutOfBounds {
                     field: "speech.pcm".to_owned(),
                     value: format!("{} bytes", speech.pcm.len()),

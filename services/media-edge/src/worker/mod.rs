@@ -83,7 +83,7 @@ fn serve_run(config: WorkerConfig, start: Start) -> Result<i32> {
     let telemetry = telemetry::init(&config.telemetry, &identity, LogStream::Stderr)?;
     crate::gst::init()?;
     let (events, queue) = sync_channel::<WorkerEvent>(event::QUEUE);
-    let code = run::Worker::new(config, start, events, &runtime).and_then(|worker| Ok(worker.run(&queue)));
+    let code = run::Worker::new(config, start, events, &runtime).map(|worker| worker.run(&queue));
     drop(guard);
     runtime.block_on(telemetry.shutdown());
     runtime.shutdown_background();

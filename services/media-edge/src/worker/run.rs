@@ -11,8 +11,8 @@ use super::{
     traces::FragmentTraces,
 };
 use crate::{
-    config::{Protocol, WorkerConfig},
-    ingest::{self, IngestOrder},
+    config::WorkerConfig,
+    ingest::IngestOrder,
     link::{
         frames::Frame,
         lines::{FragmentReport, Order, Report, Source, Start, State, StopMode, View},
@@ -236,7 +236,10 @@ impl Worker {
                 self.view.input_protocol = connected.protocol;
                 self.set_state(now, State::Running, "source connected");
             }
-            Frame::VideoConfig(config) => self.air.video_config(config),
+            Frame::VideoConfig(config) => {
+                self.publisher.announce_video(&config);
+                self.air.video_config(config);
+            }
             Frame::Video(unit) => {
                 self.brought_media = true;
                 self.air.video(now, unit);
@@ -363,11 +366,7 @@ impl Worker {
     fn start_ingest(&mut self, now: Tick) {
         let protocol = self.config.choose_protocol(&self.source.tracks);
         let order = IngestOrder {
-            protocol: match protocol {
-                Protocol::Rtmp => ingest::Protocol::Rtmp,
-                Protocol::Rtsp => ingest::Protocol::Rtsp,
-                Protocol::Srt => ingest::Protocol::Srt,
-            },
+            protocol,
             url: self.config.input(&self.start.stream_id, protocol),
             no_data_timeout_ms: u64::try_from(self.config.ingest_no_data.as_millis()).unwrap_or(u64::MAX),
         };

@@ -70,7 +70,11 @@ impl Encoder {
         watch(&pipeline, "encode", move |event| {
             if let BusEvent::Error { element, message, .. } = event {
                 // A loop that has ended needs no news.
-                failures.try_send(WorkerEvent::EncoderFailed { message: format!("{element}: {message}") }).ok();
+                failures
+                    .try_send(WorkerEvent::EncoderFailed {
+                        message: format!("{element}: {message}"),
+                    })
+                    .ok();
             }
         });
         let events = events.clone();
@@ -153,7 +157,7 @@ fn codec_data(sample: &gst::Sample) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 mod tests {
     use super::*;
     use std::{sync::mpsc::sync_channel, time::Duration};
@@ -164,7 +168,9 @@ mod tests {
         let (events, queue) = sync_channel(1000);
         let mut encoder = Encoder::start(128_000, &events).unwrap();
         for block in 0..25 {
-            encoder.push(MediaTime::from_millis(5_000 + block * 40), &[100; 1920 * 2]).unwrap();
+            encoder
+                .push(MediaTime::from_millis(5_000 + block * 40), &[100; 1920 * 2])
+                .unwrap();
         }
         encoder.finish();
         let (mut configs, mut frames) = (0, 0);

@@ -21,8 +21,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// A connection that lived this long was a good one: the next wait is short again.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
-/// How long a first connection waits for the video that the source announced.
-const VIDEO_WAIT: MediaTime = MediaTime::from_millis(1500);
+/// How long a first connection waits for the configuration of video that the source announced: it comes with the
+/// source's first key frame, and x264's own choice is one in 8.3 s at 30 fps.
+const VIDEO_WAIT: MediaTime = MediaTime::from_millis(12_000);
 /// Group of pictures kept for a rebuilt connection at most.
 const GOP_BYTES_MAX: usize = 32 << 20;
 
@@ -80,6 +81,13 @@ impl Publisher {
     /// Whether video is to be waited for at the start.
     pub fn expect_video(&mut self, expected: bool) {
         self.expects_video = expected;
+    }
+
+    /// Video will come, in this configuration: the output can begin before the first key frame is due.
+    pub fn announce_video(&mut self, config: &VideoConfig) {
+        if self.sink.is_none() && self.video_config.is_none() {
+            self.video_config = Some(config.clone());
+        }
     }
 
     /// Sound that abuts the last.

@@ -79,7 +79,7 @@ impl Hook {
             request_id = self.request_id,
             event = self.event.as_str(),
             stream_id = %self.stream_id,
-            side = ?self.side,
+            side = self.side.as_str(),
             source_id = self.source_id,
             source_type = self.source_type,
             "hook event"
@@ -140,11 +140,12 @@ impl Hooks {
         match outcome {
             Ok(()) => accepted(&request_id),
             Err(Refusal(code, message)) => {
+                let (event, code_said) = (event.as_str(), code.as_str());
                 tracing::warn!(
                     request_id,
-                    event = event.as_str(),
-                    code = code.as_str(),
-                    message,
+                    event,
+                    code = code_said,
+                    problem = message,
                     "hook refused"
                 );
                 refused(code, &message, &request_id)

@@ -15,6 +15,16 @@ pub enum Side {
     Out,
 }
 
+impl Side {
+    /// As in the path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
 /// A path that names no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {

@@ -111,6 +111,8 @@ pub struct StreamTask {
     ordered: Option<wire::StreamSettings>,
     /// The run that has its settings, and these.
     run_settings: Option<(RunId, StreamSettings)>,
+    /// The newest worker whose stop was ordered.
+    stopped: Option<(RunId, u32)>,
     /// Correlation id of the newest hook.
     request_id: String,
     /// The trace of a start that is under way.
@@ -173,6 +175,7 @@ impl StreamTask {
             query: None,
             ordered: None,
             run_settings: None,
+            stopped: None,
             request_id: String::new(),
             trace: None,
             output: false,
@@ -368,7 +371,7 @@ impl StreamTask {
         );
     }
 
-    fn count(&self, action: &Action) {
+    fn count(&mut self, action: &Action) {
         match action {
             Action::StartWorker { epoch, .. } => {
                 self.shared.metrics.worker_starts.inc();
@@ -376,7 +379,15 @@ impl StreamTask {
                     self.shared.metrics.worker_restarts.inc();
                 }
             }
-            Action::StopWorker { .. } | Action::UpdateSource { .. } => {}
+            Action::StopWorker { run, .. } => {
+                // A stop may be said more than once; a worker is stopped once.
+                let worker = self.lifecycle.run().map(|(_, epoch)| (run.clone(), epoch));
+                if self.stopped != worker {
+                    self.shared.metrics.worker_stops.inc();
+                    self.stopped = worker;
+                }
+            }
+            Action::UpdateSource { .. } => {}
         }
     }
 }

@@ -408,4 +408,7 @@ async fn in_external_mode_media_edge_is_never_called() {
     house.service.hook("not-ready", IN, "a", "").await;
     house.until(StreamState::Stopped).await;
     assert_eq!((house.starts().len(), house.edge.state().stops.len()), (0, 0));
+    let metrics = house.service.metrics().await;
+    assert!(metrics.contains("orchestrator_worker_stops_total 1"), "{metrics}");
+    assert!(metrics.contains("orchestrator_active_workers 0"), "{metrics}");
 }

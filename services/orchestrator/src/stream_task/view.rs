@@ -109,9 +109,6 @@ impl Publisher {
                 "stream changed state"
             );
             self.changed_at = Tick::from_nanos(self.shared.clock.now());
-            if state == State::Stopping {
-                self.shared.metrics.worker_stops.inc();
-            }
         }
         if lifecycle.is_degraded() && !self.is_degraded {
             tracing::error!(

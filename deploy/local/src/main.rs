@@ -55,8 +55,11 @@ fn main() -> ExitCode {
 
 /// What went wrong and why, without the exit code that travels in the same chain.
 fn words(error: &anyhow::Error) -> String {
-    let said: Vec<String> =
-        error.chain().filter(|cause| !cause.is::<exit::ExitWith>()).map(ToString::to_string).collect();
+    let said: Vec<String> = error
+        .chain()
+        .filter(|cause| !cause.is::<exit::ExitWith>())
+        .map(ToString::to_string)
+        .collect();
     said.join(": ")
 }
 

@@ -26,9 +26,9 @@ const FIRST_WITHIN: Duration = Duration::from_secs(15);
 const RECORDED_MAX: Duration = Duration::from_secs(120);
 /// What the programme is longer than the demo: start of the worker, the longest usual hold, the judge's margins.
 const PROGRAMME_MARGIN: Duration = Duration::from_secs(45);
-/// Between two lines of state; a worker shows 64 fragments, so none of 250 ms is missed.
+/// Between two lines of state.
 const STATE_EVERY: Duration = Duration::from_secs(10);
-/// Between the end of the stream and its last fragments' fates being known: none, the worker is asked while it airs.
+/// Between two looks at the worker, which shows its newest 64 fragments: none of 250 ms is missed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the demo is.

@@ -18,7 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A line of progress on stderr.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "local-stack: {text}");
+    // One write per line: several processes may share the terminal.
+    let _ = std::io::stderr().write_all(format!("local-stack: {text}\n").as_bytes());
 }
 
 /// Runs a program to its end. `what` says what it does; `expected` how long that takes, where it is long.

@@ -1,6 +1,8 @@
 //! What every end-to-end test needs: a stack of real processes on ports of its own, clips, publishers, readers and
 //! the services' own gRPC. Nothing is judged here.
 
+pub mod bench;
+
 use anyhow::{Context, Result, bail};
 use dub_proto::{
     dub::v1::dub_service_client::DubServiceClient,

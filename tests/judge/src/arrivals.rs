@@ -57,6 +57,14 @@ pub(crate) fn write(path: &Path, arrivals: &[Arrival]) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// When a reader received what is presented at `pts_ms`: the wall clock of the first packet of that kind from then on.
+pub fn received_at(arrivals: &[Arrival], kind: Kind, pts_ms: f64) -> Option<f64> {
+    let mut later = arrivals
+        .iter()
+        .filter(|arrival| arrival.kind == kind && arrival.pts_ms as f64 >= pts_ms);
+    later.next().map(|arrival| arrival.at_ms)
+}
+
 /// The longest time without any arrival of a kind (or of either), as a reader felt it.
 pub fn longest_silence(arrivals: &[Arrival], kind: Option<Kind>) -> Silence {
     let times: Vec<f64> = arrivals

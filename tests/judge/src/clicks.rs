@@ -13,6 +13,8 @@ const SOFTEST: f32 = 0.002;
 pub const STANDS_OUT: f64 = 9.0;
 /// A click of the recording is the source's own when the source stands out half as much there.
 const OWN: f64 = STANDS_OUT / 2.0;
+/// A recording that starts or ends inside a sound clicks there by no fault of the stream.
+const CUT_MS: f64 = 50.0;
 /// Tolerance of that comparison in time.
 const SAME_MS: f64 = 15.0;
 
@@ -30,15 +32,17 @@ pub fn clicks(audio: &Audio) -> Vec<Click> {
     outliers(audio, STANDS_OUT)
 }
 
-/// Clicks of a recording that its source does not have. `shift_ms` is the recording's presentation time minus the
+/// Clicks of a recording that its source does not have, its cut ends left out. `shift_ms` is the recording's presentation time minus the
 /// source's for the same moment.
 pub fn new_clicks(source: &Audio, recording: &Audio, shift_ms: f64) -> Vec<Click> {
     let own: Vec<f64> = outliers(source, OWN)
         .into_iter()
         .map(|click| click.at_ms + shift_ms)
         .collect();
+    let (from, to) = (recording.start_ms() + CUT_MS, recording.end_ms() - CUT_MS);
     clicks(recording)
         .into_iter()
+        .filter(|click| (from..=to).contains(&click.at_ms))
         .filter(|click| {
             let next = own.partition_point(|at| *at < click.at_ms - SAME_MS);
             own.get(next).is_none_or(|at| *at > click.at_ms + SAME_MS)

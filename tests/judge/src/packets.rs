@@ -159,8 +159,8 @@ impl GapReport {
         let mut report = Self {
             audio_packets: audio.len(),
             video_packets: video.len(),
-            audio_gap: longest_gap(audio),
-            video_gap: longest_gap(&video[..video.len().saturating_sub(TAIL)]),
+            audio_gap: longest_gap(audio, 0),
+            video_gap: longest_gap(video, TAIL),
             dts_backwards_ms: backwards(audio).max(backwards(video)),
             audio_start_ms: audio.first().map(|packet| packet.pts_ms),
             video_start_ms: video.iter().map(|packet| packet.pts_ms).reduce(f64::min),
@@ -198,9 +198,11 @@ fn packet_ms(track: &Track) -> Option<f64> {
     (track.rate > 0).then(|| samples * 1000.0 / f64::from(track.rate))
 }
 
-fn longest_gap(packets: &[Packet]) -> Gap {
+/// The last packets in order of presentation are left out: a recording that is cut off has holes there.
+fn longest_gap(packets: &[Packet], tail: usize) -> Gap {
     let mut times: Vec<f64> = packets.iter().map(|packet| packet.pts_ms).collect();
     times.sort_by(f64::total_cmp);
+    times.truncate(times.len().saturating_sub(tail));
     times
         .windows(2)
         .map(|two| Gap {

@@ -1,4 +1,7 @@
 //! Tones: from when to when a sine of a given frequency is the sound, to within a millisecond.
+//!
+//! What is heard right beside a tone moves its edges when it is as loud at that frequency: judge them on a source that is
+//! silent (`flash_beep`) or broad (`coded_noise`), not on speech.
 
 use crate::{Audio, dsp};
 use serde::{Deserialize, Serialize};
@@ -100,6 +103,7 @@ pub fn tone_ranges(audio: &Audio, frequency_hz: f64) -> Vec<ToneRange> {
         .into_iter()
         .filter(|(from, to)| ((to - from) as f64) >= SHORTEST_MS * per_ms)
         .map(|(from, to)| exact_range(audio, frequency_hz, from, to))
+        .filter(|range| range.end_ms - range.start_ms >= SHORTEST_MS)
         .collect()
 }
 

@@ -185,7 +185,7 @@ impl Media {
                 None
             },
             pictures: if has("video") {
-                Some(Pictures::decode(path)?)
+                Some(Pictures::decode(path)?.without_last(units::TAIL))
             } else {
                 None
             },

@@ -120,6 +120,11 @@ fn a_recording_that_is_stopped_early_ends_in_a_whole_tag() {
     assert!(!recording.dropped);
     let verdict = verdict(&clip, &out, &VerdictOptions::default()).unwrap();
     assert!(verdict.passed(), "{}", verdict.table());
+    let holes = (verdict.gaps.video_gap.ms, verdict.freeze.ms);
+    assert!(
+        holes.0 < 40.0 && holes.1 < 40.0,
+        "B-frames missing at the cut count as holes: {holes:?}"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Judges of a recording against its source, and the verdict of all.
 
 use super::{Out, plain};
-use anyhow::{Result, ensure};
-use clap::Subcommand;
+use anyhow::Result;
+use clap::{Args, Subcommand};
 use media_judge::av::{AvReport, BEEP_HZ};
 use media_judge::holes::HoleReport;
 use media_judge::noise::Reference;
@@ -64,22 +64,56 @@ pub enum Judge {
         source: PathBuf,
         /// FLV file to write.
         out: PathBuf,
-        /// Moves the sound by this many milliseconds.
-        #[arg(long, allow_hyphen_values = true)]
-        shift_audio: Option<i32>,
-        /// Leaves out this access unit.
-        #[arg(long)]
-        drop_frame: Option<usize>,
-        /// Cuts this many samples out.
-        #[arg(long)]
-        cut_samples: Option<usize>,
-        /// Doubles this many samples.
-        #[arg(long)]
-        double_samples: Option<usize>,
-        /// Sample at which they are cut or doubled.
-        #[arg(long, default_value_t = 480_000)]
-        at: usize,
+        #[command(flatten)]
+        way: Way,
     },
+}
+
+/// How a recording is spoiled; an honest copy when nothing is said.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct Way {
+    /// Moves the sound by this many milliseconds.
+    #[arg(long, allow_hyphen_values = true)]
+    shift_audio: Option<i32>,
+    /// Leaves out this access unit.
+    #[arg(long)]
+    drop_frame: Option<usize>,
+    /// Doubles this access unit.
+    #[arg(long)]
+    double_frame: Option<usize>,
+    /// Cuts samples out: FIRST:COUNT.
+    #[arg(long, value_parser = first_and_count)]
+    cut_samples: Option<(usize, usize)>,
+    /// Doubles samples: FIRST:COUNT.
+    #[arg(long, value_parser = first_and_count)]
+    double_samples: Option<(usize, usize)>,
+    /// Sets this sample to full scale.
+    #[arg(long)]
+    click: Option<usize>,
+}
+
+impl Way {
+    fn spoil(&self) -> Spoil {
+        self.shift_audio
+            .map(|ms| Spoil::ShiftAudio { ms })
+            .or(self.drop_frame.map(|index| Spoil::DropFrame { index }))
+            .or(self.double_frame.map(|index| Spoil::DoubleFrame { index }))
+            .or(self
+                .cut_samples
+                .map(|(at, count)| Spoil::CutSamples { at, count }))
+            .or(self
+                .double_samples
+                .map(|(at, count)| Spoil::DoubleSamples { at, count }))
+            .or(self.click.map(|at| Spoil::Click { at }))
+            .unwrap_or(Spoil::Nothing)
+    }
+}
+
+fn first_and_count(text: &str) -> Result<(usize, usize), String> {
+    text.split_once(':')
+        .and_then(|(first, count)| Some((first.parse().ok()?, count.parse().ok()?)))
+        .ok_or_else(|| format!("{text} is not FIRST:COUNT, such as 480000:64"))
 }
 
 pub fn run(judge: Judge, out: &Out) -> Result<bool> {
@@ -137,21 +171,9 @@ pub fn run(judge: Judge, out: &Out) -> Result<bool> {
         Judge::Spoil {
             source,
             out: path,
-            shift_audio,
-            drop_frame,
-            cut_samples,
-            double_samples,
-            at,
+            way,
         } => {
-            let ways = [
-                shift_audio.map(|ms| Spoil::ShiftAudio { ms }),
-                drop_frame.map(|index| Spoil::DropFrame { index }),
-                cut_samples.map(|count| Spoil::CutSamples { at, count }),
-                double_samples.map(|count| Spoil::DoubleSamples { at, count }),
-            ];
-            let wanted: Vec<Spoil> = ways.into_iter().flatten().collect();
-            ensure!(wanted.len() <= 1, "one way to spoil at a time");
-            spoil::spoil(&source, &path, wanted.first().copied().unwrap_or(Spoil::Nothing))?;
+            spoil::spoil(&source, &path, way.spoil())?;
             Ok(true)
         }
     }

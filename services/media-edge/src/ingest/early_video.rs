@@ -1,17 +1,24 @@
 //! Tells flvdemux of a video track before its first picture.
 //!
-//! A reader of MediaMTX gets sound at once and video with the next key frame. flvdemux (up to 1.28 at least) stops to
-//! look for tracks after 6 s of sound and ignores every later one: with x264's own choice of a key frame each 8.3 s a
-//! source would stay without picture. Where the server has announced H.264, an empty decoder configuration is put behind
-//! the FLV header; the real one replaces it before the first access unit passes.
-use gstreamer::{Buffer, Pad, PadProbeData, PadProbeReturn, PadProbeType, prelude::*};
+//! A reader of MediaMTX gets sound and the decoder configuration at once, and pictures with the next key frame. flvdemux
+//! makes a pad for the first picture only, and stops to look for tracks after 6 s of sound: with x264's own choice of a
+//! key frame each 8.3 s a source would stay without picture for ever. Where the server has announced H.264, an empty
+//! configuration and an empty access unit are put behind the FLV header; the unit is dropped at the pad that it makes,
+//! and the real configuration replaces the empty one before the first real unit passes.
+use gstreamer::{
+    Buffer, Caps, CapsRef, EventView, Pad, PadProbeData, PadProbeReturn, PadProbeType, prelude::*,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const FLV_HEADER_BYTES: usize = 13;
-/// A video tag at time 0: key frame, AVC, sequence header; AVCDecoderConfigurationRecord version 1, Baseline 3.0,
-/// four-byte lengths, no parameter sets.
-const EMPTY_CONFIG: [u8; 27] = [
-    9, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0x17, 0, 0, 0, 0, 1, 0x42, 0, 0x1e, 0xff, 0xe0, 0, 0, 0, 0, 23,
+/// Two video tags at time 0. A key frame, AVC, sequence header: AVCDecoderConfigurationRecord version 1, Baseline 3.0,
+/// four-byte lengths, no parameter sets. An inter frame, AVC, NAL units: one filler unit of one byte.
+const ANNOUNCEMENT: [u8; 52] = [
+    9, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0x17, 0, 0, 0, 0, 1, 0x42, 0, 0x1e, 0xff, 0xe0, 0, 0, 0, 0, 23, //
+    9, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x0c, 0, 0, 0, 21,
 ];
+/// Length of the empty configuration.
+const EMPTY_CONFIG_BYTES: usize = 7;
 
 /// Puts the announcement into the byte stream that leaves `pad`.
 pub(super) fn announce(pad: &Pad) {
@@ -26,13 +33,41 @@ pub(super) fn announce(pad: &Pad) {
     });
 }
 
+/// Drops the announcement's access unit at the demuxer's video `pad`, and hands on every real configuration as it
+/// comes, which is well before its first picture.
+pub(super) fn swallow(pad: &Pad, on_config: impl Fn(&Caps) + Send + Sync + 'static) {
+    let swallowed = AtomicBool::new(false);
+    pad.add_probe(PadProbeType::BUFFER, move |_, _| {
+        if swallowed.swap(true, Ordering::Relaxed) {
+            PadProbeReturn::Remove
+        } else {
+            PadProbeReturn::Drop
+        }
+    });
+    pad.add_probe(PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(EventView::Caps(event)) = info.event().map(|event| event.view())
+            && has_config(event.caps())
+        {
+            on_config(&event.caps().to_owned());
+        }
+        PadProbeReturn::Ok
+    });
+}
+
+fn has_config(caps: &CapsRef) -> bool {
+    let config = caps
+        .structure(0)
+        .and_then(|structure| structure.get::<Buffer>("codec_data").ok());
+    config.is_some_and(|config| config.size() > EMPTY_CONFIG_BYTES)
+}
+
 fn with_announcement(buffer: &Buffer) -> Option<Buffer> {
     let map = buffer.map_readable().ok()?;
     if !map.starts_with(b"FLV") || map.len() < FLV_HEADER_BYTES {
         return None;
     }
     let (header, rest) = map.split_at(FLV_HEADER_BYTES);
-    Some(Buffer::from_slice([header, &EMPTY_CONFIG, rest].concat()))
+    Some(Buffer::from_slice([header, &ANNOUNCEMENT, rest].concat()))
 }
 
 #[cfg(test)]
@@ -47,8 +82,8 @@ mod tests {
         let announced = with_announcement(&Buffer::from_slice(stream.clone())).unwrap();
         let map = announced.map_readable().unwrap();
         assert_eq!(map[..13], stream[..13]);
-        assert_eq!(map[13..40], EMPTY_CONFIG);
-        assert_eq!(&map[40..], b"tags");
+        assert_eq!(map[13..65], ANNOUNCEMENT);
+        assert_eq!(&map[65..], b"tags");
     }
 
     #[test]

@@ -203,6 +203,24 @@ impl Outlet {
         }
     }
 
+    /// The configuration of a video whose first access unit is still to come.
+    pub fn video_caps(&self, caps: &gstreamer::Caps) {
+        // What is wrong with it is told, and the next access unit ends the flow.
+        let _ = self.configure(&mut self.lock(), caps);
+    }
+
+    fn configure(&self, inner: &mut Inner, caps: &gstreamer::Caps) -> Result<(), FlowError> {
+        if inner.video_caps.as_ref() == Some(caps) {
+            return Ok(());
+        }
+        let config = video_config(caps).map_err(|problem| {
+            self.tell(Event::Unsupported(problem));
+            FlowError::NotSupported
+        })?;
+        inner.video_caps = Some(caps.clone());
+        self.leave(inner, Frame::VideoConfig(config))
+    }
+
     /// One access unit.
     pub fn video(&self, caps: &gstreamer::Caps, buffer: gstreamer::Buffer) -> Result<(), FlowError> {
         let mut inner = self.lock();
@@ -215,14 +233,7 @@ impl Outlet {
         self.mark_data();
         self.check_clock(&mut inner, Track::Video, dts_ns)?;
         let key = !buffer.flags().contains(BufferFlags::DELTA_UNIT);
-        if inner.video_caps.as_ref() != Some(caps) {
-            let config = video_config(caps).map_err(|problem| {
-                self.tell(Event::Unsupported(problem));
-                FlowError::NotSupported
-            })?;
-            inner.video_caps = Some(caps.clone());
-            self.leave(&mut inner, Frame::VideoConfig(config))?;
-        }
+        self.configure(&mut inner, caps)?;
         if !inner.video_started && !key {
             return Ok(());
         }

@@ -80,7 +80,12 @@ fn rtmp(
     }
     tell_when_known(&demux, outlet);
     let (tracks, outlet) = (tracks.clone(), outlet.clone());
+    let expects_video = order.expects_video;
     demux.connect_pad_added(move |_, pad| {
+        if expects_video && pad.name() == "video" {
+            let outlet = outlet.clone();
+            early_video::swallow(pad, move |caps| outlet.video_caps(caps));
+        }
         watch_segments(pad, &outlet);
         // The video's caps come later, with its parameters; the outlet looks at them. Units pass as they are.
         let branch = if pad.name() == "video" {

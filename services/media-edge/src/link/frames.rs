@@ -118,7 +118,9 @@ const KIND_NOTICE: u8 = 5;
 const KIND_ENDED: u8 = 6;
 
 fn json<T: Serialize>(value: &T) -> io::Result<Bytes> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(io::Error::other)
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(io::Error::other)
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(payload: &[u8]) -> io::Result<T> {
@@ -131,17 +133,29 @@ pub fn write_frame(to: &mut impl Write, frame: &Frame) -> io::Result<()> {
         Frame::Connected(value) => (KIND_CONNECTED, 0, 0, 0, json(value)?),
         Frame::VideoConfig(value) => (KIND_VIDEO_CONFIG, 0, 0, 0, json(value)?),
         Frame::Video(unit) => {
-            let flags = if unit.key { FLAG_KEY } else { 0 } | if unit.discontinuity { FLAG_DISCONTINUITY } else { 0 };
+            let flags =
+                if unit.key { FLAG_KEY } else { 0 } | if unit.discontinuity { FLAG_DISCONTINUITY } else { 0 };
             (KIND_VIDEO, flags, unit.pts_ns, unit.dts_ns, unit.data.clone())
         }
-        Frame::Audio { pts_ns, discontinuity, pcm } => {
-            (KIND_AUDIO, if *discontinuity { FLAG_DISCONTINUITY } else { 0 }, *pts_ns, *pts_ns, pcm.clone())
-        }
+        Frame::Audio {
+            pts_ns,
+            discontinuity,
+            pcm,
+        } => (
+            KIND_AUDIO,
+            if *discontinuity { FLAG_DISCONTINUITY } else { 0 },
+            *pts_ns,
+            *pts_ns,
+            pcm.clone(),
+        ),
         Frame::Notice(value) => (KIND_NOTICE, 0, 0, 0, json(value)?),
         Frame::Ended(value) => (KIND_ENDED, 0, 0, 0, json(value)?),
     };
     if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "payload is longer than 16 MiB"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "payload is longer than 16 MiB",
+        ));
     }
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let mut header = [0_u8; HEADER_BYTES];
@@ -169,7 +183,10 @@ pub fn read_frame(from: &mut impl Read) -> io::Result<Option<Frame>> {
     };
     let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
     if length > PAYLOAD_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("payload of {length} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("payload of {length} bytes"),
+        ));
     }
     let mut payload = vec![0_u8; length];
     from.read_exact(&mut payload)?;
@@ -185,10 +202,19 @@ pub fn read_frame(from: &mut impl Read) -> io::Result<Option<Frame>> {
             discontinuity,
             data: payload.into(),
         }),
-        KIND_AUDIO => Frame::Audio { pts_ns, discontinuity, pcm: payload.into() },
+        KIND_AUDIO => Frame::Audio {
+            pts_ns,
+            discontinuity,
+            pcm: payload.into(),
+        },
         KIND_NOTICE => Frame::Notice(parse(&payload)?),
         KIND_ENDED => Frame::Ended(parse(&payload)?),
-        kind => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("frame of unknown kind {kind}"))),
+        kind => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("frame of unknown kind {kind}"),
+            ));
+        }
     };
     Ok(Some(frame))
 }
@@ -201,12 +227,37 @@ mod tests {
     #[test]
     fn every_kind_of_frame_survives_the_socket() {
         let frames = [
-            Frame::Connected(Connected { protocol: "rtmp".into(), has_video: true, has_audio: false }),
-            Frame::VideoConfig(VideoConfig { codec_data: vec![1, 2, 3], width: 16, height: 9 }),
-            Frame::Video(AccessUnit { pts_ns: -5, dts_ns: -9, key: true, discontinuity: true, data: Bytes::from_static(b"nal") }),
-            Frame::Audio { pts_ns: 7, discontinuity: false, pcm: Bytes::from_static(&[0; 8]) },
-            Frame::Notice(BusNotice { error: false, element: "src".into(), message: "m".into() }),
-            Frame::Ended(Ended { reason: EndReason::SourceGone, message: "closed".into() }),
+            Frame::Connected(Connected {
+                protocol: "rtmp".into(),
+                has_video: true,
+                has_audio: false,
+            }),
+            Frame::VideoConfig(VideoConfig {
+                codec_data: vec![1, 2, 3],
+                width: 16,
+                height: 9,
+            }),
+            Frame::Video(AccessUnit {
+                pts_ns: -5,
+                dts_ns: -9,
+                key: true,
+                discontinuity: true,
+                data: Bytes::from_static(b"nal"),
+            }),
+            Frame::Audio {
+                pts_ns: 7,
+                discontinuity: false,
+                pcm: Bytes::from_static(&[0; 8]),
+            },
+            Frame::Notice(BusNotice {
+                error: false,
+                element: "src".into(),
+                message: "m".into(),
+            }),
+            Frame::Ended(Ended {
+                reason: EndReason::SourceGone,
+                message: "closed".into(),
+            }),
         ];
         let mut wire = Vec::new();
         for frame in &frames {
@@ -222,7 +273,15 @@ mod tests {
     #[test]
     fn a_torn_frame_is_an_error_and_not_an_end() {
         let mut wire = Vec::new();
-        write_frame(&mut wire, &Frame::Audio { pts_ns: 0, discontinuity: false, pcm: Bytes::from_static(&[1; 64]) }).unwrap();
+        write_frame(
+            &mut wire,
+            &Frame::Audio {
+                pts_ns: 0,
+                discontinuity: false,
+                pcm: Bytes::from_static(&[1; 64]),
+            },
+        )
+        .unwrap();
         wire.truncate(40);
         assert!(read_frame(&mut wire.as_slice()).is_err());
     }

@@ -1,6 +1,8 @@
 //! JSON lines between `serve` (parent) and `worker` (child): orders down the child's standard input, reports up its
 //! standard output. Logs go to standard error.
-use media_types::{AirState, Fate, FragmentSeq, MediaRange, MediaTime, Reason, RunId, StreamId, StreamSettings};
+use media_types::{
+    AirState, Fate, FragmentSeq, MediaRange, MediaTime, Reason, RunId, StreamId, StreamSettings,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -220,6 +220,10 @@ impl Worker {
         }
     }
 
+    fn announced_video(&self) -> bool {
+        self.source.tracks.iter().any(|track| track == "H264")
+    }
+
     fn on_frame(&mut self, now: Tick, frame: Frame) {
         match frame {
             Frame::Connected(connected) => {
@@ -230,8 +234,8 @@ impl Worker {
                     "source connected"
                 );
                 // Tracks show up one by one: a picture that MediaMTX announced comes with the next key frame.
-                let announced = self.source.tracks.iter().any(|track| track == "H264");
-                self.publisher.expect_video(connected.has_video || announced);
+                self.publisher
+                    .expect_video(connected.has_video || self.announced_video());
                 self.air.expect_audio(connected.has_audio);
                 self.view.input_protocol = connected.protocol;
                 self.set_state(now, State::Running, "source connected");
@@ -369,6 +373,7 @@ impl Worker {
             protocol,
             url: self.config.input(&self.start.stream_id, protocol),
             no_data_timeout_ms: u64::try_from(self.config.ingest_no_data.as_millis()).unwrap_or(u64::MAX),
+            expects_video: self.announced_video(),
         };
         self.brought_media = false;
         match self.ingest.start(&order) {

@@ -7,12 +7,26 @@ use service_kit::cli::report_config_errors;
 use service_kit::exit::code;
 use service_kit::settings::Env;
 use service_kit::telemetry::{self, Identity, LogStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Variable in which `serve` hands a worker's stream down to every process below it, for its log lines.
 pub const STREAM_ID_VARIABLE: &str = "MEDIA_EDGE_CHILD_STREAM_ID";
 /// As [`STREAM_ID_VARIABLE`], for the run.
 pub const RUN_ID_VARIABLE: &str = "MEDIA_EDGE_CHILD_RUN_ID";
+
+/// This very program, for a child of the same version: the file that it was started from may have been replaced or
+/// removed since, by an update for example, and the streams that run go on.
+///
+/// # Errors
+/// When the system does not tell which executable this is.
+pub fn own_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        return Ok(running);
+    }
+    std::env::current_exe()
+}
 
 /// The whole life of `media-edge worker`.
 pub fn run_worker(env: &Env) -> ExitCode {
@@ -44,6 +58,7 @@ pub fn run_ingest(env: &Env) -> ExitCode {
 
 fn run(env: &Env, work: impl FnOnce(WorkerConfig) -> anyhow::Result<i32>) -> ExitCode {
     die_with_parent();
+    say_own_name();
     let config = match WorkerConfig::read(env) {
         Ok(config) => config,
         Err(errors) => return report_config_errors(&errors),
@@ -65,5 +80,14 @@ fn die_with_parent() {
     {
         // Where the kernel refuses, the end of standard input is what is left.
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// A program that is started as [`own_program`] would be listed under the name of that link.
+fn say_own_name() {
+    #[cfg(target_os = "linux")]
+    {
+        // For people who look at a list of processes; nothing depends on it.
+        let _ = nix::sys::prctl::set_name(c"media-edge");
     }
 }

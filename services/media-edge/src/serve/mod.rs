@@ -19,6 +19,7 @@ mod tests;
 pub mod view;
 pub mod worker_task;
 
+use crate::children::own_program;
 use crate::config::{ADMIN_ADDR, GRPC_ADDR, SETTINGS, ServeConfig};
 use crate::metrics::Metrics;
 use anyhow::Context as _;
@@ -68,7 +69,8 @@ impl Deps {
                 .any(|setting| setting.key == key)
         };
         let program = Program {
-            path: std::env::current_exe().context("the path of this executable is not known")?,
+            name: "media-edge",
+            path: own_program().context("the path of this executable is not known")?,
             args: vec!["worker".into()],
             environment: env
                 .pairs()

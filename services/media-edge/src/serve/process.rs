@@ -21,6 +21,8 @@ const SIGNAL_CODE_BASE: i32 = 128;
 /// What is started for a worker.
 #[derive(Clone, Debug)]
 pub struct Program {
+    /// As a list of processes shows it.
+    pub name: &'static str,
     /// The executable.
     pub path: PathBuf,
     /// Its arguments.
@@ -33,6 +35,7 @@ impl Program {
     /// Starts it with three pipes, for one run of a stream.
     pub fn spawn(&self, stream_id: &StreamId, run_id: &RunId) -> io::Result<Child> {
         Command::new(&self.path)
+            .arg0(self.name)
             .args(&self.args)
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .env(STREAM_ID_VARIABLE, stream_id.as_str())

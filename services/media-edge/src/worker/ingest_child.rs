@@ -1,6 +1,7 @@
 //! The disposable child that pulls and decodes: started, read, and started again when it dies.
 use super::event::{Sender, WorkerEvent};
 use crate::{
+    children::own_program,
     ingest::IngestOrder,
     link::frames::{Frame, read_frame},
 };
@@ -8,7 +9,10 @@ use anyhow::{Context, Result};
 use media_types::Tick;
 use std::{
     io::{BufReader, Write},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -57,8 +61,9 @@ impl IngestChild {
         self.generation += 1;
         self.start_at = None;
         let (ours, theirs) = UnixStream::pair().context("no socket pair for ingest")?;
-        let program = std::env::current_exe().context("own program is not found")?;
+        let program = own_program().context("own program is not found")?;
         let mut child = Command::new(program)
+            .arg0("media-edge")
             .arg("ingest")
             .stdin(Stdio::piped())
             .stdout(Stdio::from(OwnedFd::from(theirs)))

@@ -106,6 +106,7 @@ fn program(mode: &str) -> Program {
         ("FLOOD_TAIL", flood_tail),
     ];
     Program {
+        name: "sh",
         path: "/bin/sh".into(),
         args: vec!["-c".into(), CHILD.into()],
         environment: environment

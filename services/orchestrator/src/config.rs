@@ -325,7 +325,9 @@ fn stream_settings(reader: &mut Reader<'_>) -> StreamSettings {
             "duck_gain_db" => &DUCK_GAIN_DB,
             _ => &AIR_STATE,
         };
-        reader.reject(named, error.value, format!("is not {}", error.allowed));
+        // As it was written, not as it was understood.
+        let said = reader.text(named);
+        reader.reject(named, said, format!("is not {}", error.allowed));
     }
     settings
 }

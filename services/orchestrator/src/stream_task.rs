@@ -254,6 +254,7 @@ impl StreamTask {
         let worker = &seen.worker;
         if seen.exited {
             if self.lifecycle.run() == Some((&worker.run, worker.epoch)) {
+                self.view.cause.clone_from(&seen.detail);
                 tracing::info!(
                     stream_id = %self.id, run_id = %worker.run, epoch = worker.epoch, exit_code = seen.exit_code,
                     detail = seen.detail, "worker exited"
@@ -310,11 +311,13 @@ impl StreamTask {
         match outcome {
             Ok(()) => {
                 tracing::info!(%stream_id, run_id = %run, epoch, request_id, "worker started");
+                self.view.cause.clear();
                 self.lifecycle.handle_worker_started(now, run, epoch);
             }
             Err((failure, status)) => {
                 let error = status.message();
                 tracing::warn!(%stream_id, run_id = %run, epoch, request_id, ?failure, error, "worker not started");
+                error.clone_into(&mut self.view.cause);
                 self.lifecycle
                     .handle_worker_start_failed(now, run, epoch, failure);
             }

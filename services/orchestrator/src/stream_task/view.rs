@@ -31,6 +31,8 @@ pub(super) struct Publisher {
     is_degraded: bool,
     grace_until: Option<Tick>,
     failures: u64,
+    /// What the edge or the worker said about the newest failure.
+    pub(super) cause: String,
     pub(super) handled: u64,
 }
 
@@ -54,6 +56,7 @@ impl Publisher {
             is_degraded: false,
             grace_until: None,
             failures: 0,
+            cause: String::new(),
             handled: 0,
         };
         (publisher, rx)
@@ -118,6 +121,7 @@ impl Publisher {
                 source_id,
                 request_id,
                 detail,
+                cause = self.cause,
                 "stream is degraded until its next publisher or an operator's start"
             );
         }
@@ -171,6 +175,12 @@ impl Publisher {
             State::Stopping => StreamState::Stopping,
             State::Stopped => StreamState::Stopped,
         };
+        let detail = match lifecycle.detail() {
+            detail if lifecycle.is_degraded() && !self.cause.is_empty() => {
+                format!("{detail}: {}", self.cause)
+            }
+            detail => detail.to_owned(),
+        };
         Stream {
             stream_id: self.stream_id.clone(),
             state: state.into(),
@@ -186,7 +196,7 @@ impl Publisher {
             changed_at: Some(wall(self.changed_at)),
             grace_until: lifecycle.grace_until().map(wall),
             settings: Some(settings_to_wire(settings)),
-            detail: lifecycle.detail().to_owned(),
+            detail,
             output_available: output,
         }
     }

@@ -5,6 +5,7 @@ mod source;
 
 pub use source::{InputProtocol, Protocol, unsupported_video};
 
+use crate::link::lines::Source;
 use media_types::StreamId;
 use service_kit::settings::{ConfigErrors, Env, Reader, Setting};
 use service_kit::telemetry::TelemetryConfig;
@@ -188,14 +189,13 @@ impl WorkerConfig {
         }
     }
 
-    /// How to pull a source of these tracks (codec names of MediaMTX's Control API; none when unknown): an explicit
-    /// URL decides, then an explicit protocol, then the tracks.
-    pub fn choose_protocol(&self, tracks: &[String]) -> Protocol {
+    /// How to pull a source: an explicit URL decides, then an explicit protocol, then what the source is.
+    pub fn choose_protocol(&self, source: &Source) -> Protocol {
         if let Some(protocol) = self.input_url.as_deref().and_then(Protocol::of_url) {
             return protocol;
         }
         match self.input_protocol {
-            InputProtocol::Auto => Protocol::for_tracks(tracks),
+            InputProtocol::Auto => Protocol::for_source(source),
             InputProtocol::Explicit(protocol) => protocol,
         }
     }
@@ -262,8 +262,11 @@ mod tests {
         WorkerConfig::read(&Env::from_pairs(pairs.iter().copied())).unwrap()
     }
 
-    fn tracks(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn of_tracks(names: &[&str]) -> Source {
+        Source {
+            tracks: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Source::default()
+        }
     }
 
     #[test]
@@ -356,7 +359,7 @@ mod tests {
             ("WORKER_INPUT_PROTOCOL", "rtsp"),
             ("WORKER_OUTPUT_URL", "rtmp://other/app/{stream_id}"),
         ]);
-        assert_eq!(config.choose_protocol(&tracks(&["H264"])), Protocol::Srt);
+        assert_eq!(config.choose_protocol(&of_tracks(&["H264"])), Protocol::Srt);
         assert_eq!(config.input(&id, Protocol::Srt), "srt://cam:1?streamid=derby");
         assert_eq!(config.output(&id), "rtmp://other/app/derby");
     }
@@ -365,11 +368,11 @@ mod tests {
     fn an_explicit_protocol_wins_over_the_tracks() {
         let config = worker(&[("WORKER_INPUT_PROTOCOL", "srt")]);
         assert_eq!(
-            config.choose_protocol(&tracks(&["H264", "MPEG-4 Audio"])),
+            config.choose_protocol(&of_tracks(&["H264", "MPEG-4 Audio"])),
             Protocol::Srt
         );
         assert_eq!(
-            worker(&[]).choose_protocol(&tracks(&["H264", "Opus"])),
+            worker(&[]).choose_protocol(&of_tracks(&["H264", "Opus"])),
             Protocol::Rtsp
         );
     }

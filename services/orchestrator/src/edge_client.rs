@@ -63,7 +63,7 @@ impl SeenWorker {
                 last_fragment_seq: FragmentSeq(worker.last_fragment_seq),
                 source: Source {
                     source_id: source.source_id,
-                    source_type: String::new(),
+                    source_type: source.source_type,
                     tracks: source.tracks.into_iter().map(|track| track.codec).collect(),
                 },
             },
@@ -79,6 +79,7 @@ impl SeenWorker {
 pub fn source_to_wire(source: &Source) -> wire::Source {
     wire::Source {
         source_id: source.source_id.clone(),
+        source_type: source.source_type.clone(),
         tracks: source
             .tracks
             .iter()

@@ -1,6 +1,7 @@
 //! What a source is made of decides how it is pulled, and whether it can be passed on at all.
 
 pub use crate::ingest::Protocol;
+use crate::link::lines::Source;
 use media_types::UnknownWord;
 use std::str::FromStr;
 
@@ -13,13 +14,20 @@ impl Protocol {
         url.split_once("://").and_then(|(scheme, _)| scheme.parse().ok())
     }
 
-    /// The protocol that serves these tracks best. RTMP readers of MediaMTX see H.264 with AAC or MP3 and nothing
-    /// else; its RTSP shifts the audio of a source with B-frames. Unknown tracks are most likely a broadcaster's RTMP.
-    pub fn for_tracks(tracks: &[String]) -> Self {
+    /// The protocol that serves a source best. RTMP readers of MediaMTX see H.264 with AAC or MP3 and nothing else. Of a
+    /// publisher over RTSP or WHIP MediaMTX itself does not know how the tracks belong together and hands RTMP readers
+    /// sound that is hundreds of milliseconds off, while RTSP readers can align the tracks by their arrival. Unknown
+    /// tracks are most likely a broadcaster's RTMP.
+    pub fn for_source(source: &Source) -> Self {
+        let tracks = &source.tracks;
+        let unrelated = matches!(
+            source.source_type.as_str(),
+            "rtspSession" | "rtspsSession" | "webRTCSession" | "rtspSource" | "webRTCSource"
+        );
         let legacy_audio = |codec: &str| matches!(codec, "MPEG-4 Audio" | "MPEG-1/2 Audio" | "MP3");
         let has_h264 = tracks.iter().any(|codec| codec == "H264");
         let all_visible = tracks.iter().all(|codec| codec == "H264" || legacy_audio(codec));
-        if tracks.is_empty() || (has_h264 && all_visible) {
+        if !unrelated && (tracks.is_empty() || (has_h264 && all_visible)) {
             Self::Rtmp
         } else {
             Self::Rtsp
@@ -99,6 +107,22 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    fn source(source_type: &str, codecs: &[&str]) -> Source {
+        Source {
+            source_type: source_type.to_owned(),
+            tracks: tracks(codecs),
+            ..Source::default()
+        }
+    }
+
+    #[test]
+    fn a_publisher_whose_tracks_mediamtx_cannot_relate_is_pulled_over_rtsp() {
+        for source_type in ["rtspSession", "webRTCSession"] {
+            let source = source(source_type, &["H264", "MPEG-4 Audio"]);
+            assert_eq!(Protocol::for_source(&source), Protocol::Rtsp);
+        }
+    }
+
     #[test]
     fn the_tracks_choose_the_protocol() {
         for rtmp in [
@@ -108,7 +132,11 @@ mod tests {
             &["MPEG-4 Audio", "H264"],
             &["H264", "MPEG-1/2 Audio"],
         ] {
-            assert_eq!(Protocol::for_tracks(&tracks(rtmp)), Protocol::Rtmp, "{rtmp:?}");
+            assert_eq!(
+                Protocol::for_source(&source("rtmpConn", rtmp)),
+                Protocol::Rtmp,
+                "{rtmp:?}"
+            );
         }
         for rtsp in [
             &["H264", "Opus"][..],
@@ -116,7 +144,11 @@ mod tests {
             &["Opus"],
             &["H264", "MPEG-4 Audio", "KLV"],
         ] {
-            assert_eq!(Protocol::for_tracks(&tracks(rtsp)), Protocol::Rtsp, "{rtsp:?}");
+            assert_eq!(
+                Protocol::for_source(&source("srtConn", rtsp)),
+                Protocol::Rtsp,
+                "{rtsp:?}"
+            );
         }
     }
 

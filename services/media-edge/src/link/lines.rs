@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 pub struct Source {
     /// Id that MediaMTX gave the publisher; empty when unknown.
     pub source_id: String,
+    /// Kind of the publisher's connection as MediaMTX names it (`rtmpConn`, `rtspSession`); empty when unknown.
+    #[serde(default)]
+    pub source_type: String,
     /// Codec names of MediaMTX's Control API; empty when unknown.
     pub tracks: Vec<String>,
 }

@@ -62,11 +62,15 @@ fn run_id(text: String) -> Result<RunId, Status> {
 }
 
 fn source(source: Option<wire::Source>) -> Result<Source, Status> {
-    let wire::Source { source_id, tracks } = source.unwrap_or_default();
-    if source_id.len() > NAME_BYTES_MAX {
+    let wire::Source {
+        source_id,
+        tracks,
+        source_type,
+    } = source.unwrap_or_default();
+    if source_id.len() > NAME_BYTES_MAX || source_type.len() > NAME_BYTES_MAX {
         return Err(invalid(
             "source.source_id",
-            format!("has more than {NAME_BYTES_MAX} bytes"),
+            format!("or source_type has more than {NAME_BYTES_MAX} bytes"),
         ));
     }
     if tracks.len() > TRACKS_MAX || tracks.iter().any(|track| track.codec.len() > NAME_BYTES_MAX) {
@@ -78,7 +82,11 @@ fn source(source: Option<wire::Source>) -> Result<Source, Status> {
     let tracks: Vec<_> = tracks.into_iter().map(|track| track.codec).collect();
     match unsupported_video(&tracks) {
         Some(reason) => Err(ErrorCode::VideoCodecUnsupported.status(reason, Some("source.tracks"))),
-        None => Ok(Source { source_id, tracks }),
+        None => Ok(Source {
+            source_id,
+            source_type,
+            tracks,
+        }),
     }
 }
 

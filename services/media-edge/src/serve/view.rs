@@ -79,6 +79,7 @@ fn state_to_wire(snapshot: &Snapshot) -> wire::WorkerState {
 fn source_to_wire(source: &Source) -> wire::Source {
     wire::Source {
         source_id: source.source_id.clone(),
+        source_type: source.source_type.clone(),
         tracks: source
             .tracks
             .iter()

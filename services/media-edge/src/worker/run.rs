@@ -288,8 +288,8 @@ impl Worker {
         match order {
             Order::Start(_) => tracing::warn!("a second start is ignored"),
             Order::UpdateSource(source) => {
-                let before = self.config.choose_protocol(&self.source.tracks);
-                let after = self.config.choose_protocol(&source.tracks);
+                let before = self.config.choose_protocol(&self.source);
+                let after = self.config.choose_protocol(&source);
                 tracing::info!(source_id = source.source_id, tracks = ?source.tracks, "source changed");
                 self.source = source;
                 if before != after {
@@ -368,7 +368,7 @@ impl Worker {
     }
 
     fn start_ingest(&mut self, now: Tick) {
-        let protocol = self.config.choose_protocol(&self.source.tracks);
+        let protocol = self.config.choose_protocol(&self.source);
         let order = IngestOrder {
             protocol,
             url: self.config.input(&self.start.stream_id, protocol),
@@ -452,7 +452,11 @@ impl Worker {
         self.view.playhead = self.air.playhead(now);
         self.view.publish_origin = self.publisher.origin();
         self.view.source_origin = self.air.source_origin();
-        self.view.publishing = self.publisher.is_publishing(now);
+        let publishing = self.publisher.is_publishing(now);
+        if publishing && !self.view.publishing && self.publisher.starts() > 1 {
+            "output takes the stream again".clone_into(&mut self.view.detail);
+        }
+        self.view.publishing = publishing;
         self.view.dub_connected = self.dub.is_connected();
         self.view.last_fragment_seq = self.air.last_seq();
         self.view.publish_starts_total = self.publisher.starts();

@@ -145,6 +145,7 @@ fn tracks(codecs: &[&str]) -> Option<wire::Source> {
         .collect();
     Some(wire::Source {
         source_id: "1".to_owned(),
+        source_type: "rtmpConn".to_owned(),
         tracks,
     })
 }

@@ -137,6 +137,7 @@ async fn a_new_source_reaches_the_worker_of_its_run_only() {
     bench.start(start("derby", "run", 1)).await;
     let source = Source {
         source_id: "7".to_owned(),
+        source_type: "rtmpConn".to_owned(),
         tracks: vec!["H264".to_owned(), "Opus".to_owned()],
     };
     let run = |id: &str| RunId::new(id).unwrap();
@@ -232,6 +233,7 @@ async fn a_worker_that_reads_no_orders_is_stuck_alone() {
     bench.start(start("derby", "run", 1)).await;
     let source = Source {
         source_id: "x".repeat(250),
+        source_type: String::new(),
         tracks: vec!["y".repeat(250); 60],
     };
     for _ in 0..20 {

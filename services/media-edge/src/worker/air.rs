@@ -21,6 +21,9 @@ const AHEAD_MAX: MediaTime = MediaTime::from_millis(10_000);
 const VIDEO_BYTES_MAX: usize = 256 << 20;
 /// Least distance between the last access unit of one source connection and the first of the next.
 const CONNECTION_GAP: MediaTime = MediaTime::from_millis(40);
+/// A decoding time this little behind the last one was made up on the way: MediaMTX sends none on, readers guess them
+/// from the presentation times, and FLV rounds them to milliseconds.
+const DTS_STRAY_MAX: MediaTime = MediaTime::from_millis(20);
 /// Arrivals this much ahead of the clock, before anything has aired, mean that the first one was late.
 const EARLY_MAX: MediaTime = MediaTime::from_millis(100);
 
@@ -213,8 +216,11 @@ impl Air {
         if self.skip_to_key && !unit.key {
             return;
         }
-        let dts = self.place_in_run(now, unit.dts_ns);
+        let mut dts = self.place_in_run(now, unit.dts_ns);
         let pts = self.place_in_run(now, unit.pts_ns);
+        if dts <= self.video_head && self.video_head - dts <= DTS_STRAY_MAX {
+            dts = self.video_head + MediaTime::from_frames(1);
+        }
         if dts <= self.video_head {
             // A clock that runs backward within one connection; ingest ends such a connection soon.
             self.counts.dropped_video_units += 1;

@@ -105,6 +105,14 @@ impl IngestChild {
         true
     }
 
+    /// A start that waits is due at once.
+    pub fn hurry(&mut self) {
+        if self.start_at.is_some() {
+            self.retry = Duration::ZERO;
+            self.start_at = Some(Tick::default());
+        }
+    }
+
     /// Could not be started: later again.
     pub fn failed_to_start(&mut self, now: Tick) {
         self.running = None;

@@ -295,6 +295,8 @@ impl Worker {
                 if before != after {
                     self.ingest.stop(true);
                 }
+                // Who tells of a source has seen it: a wait for the next attempt has lost its reason.
+                self.ingest.hurry();
             }
             Order::SetAir { id, state, author } => match state {
                 AirState::Dub | AirState::VoiceOver | AirState::Original | AirState::Mute => {
@@ -356,7 +358,11 @@ impl Worker {
         if self.ingest.is_due(now) && matches!(self.ending, Ending::No) {
             self.start_ingest(now);
         }
-        self.release(now);
+        match self.ending {
+            Ending::No | Ending::Draining => self.release(now),
+            // The encoder has been told that nothing follows.
+            Ending::Encoder(_) | Ending::Output(_) | Ending::Done(_) => self.publisher.flush(now),
+        }
         self.advance_ending(now);
         if self.next_view <= now {
             self.next_view = now.after(VIEW);

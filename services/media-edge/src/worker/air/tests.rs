@@ -162,6 +162,29 @@ fn an_outage_is_a_hole_and_the_run_goes_on_behind_it() {
 }
 
 #[test]
+fn a_picture_whose_decoding_time_was_guessed_a_moment_early_is_kept_and_one_of_another_clock_is_not() {
+    let mut air = Air::new(settings(1000, StsMode::Disabled), FragmentSeq(1));
+    air.source_connected(tick(0));
+    for (pts_ms, dts_ms) in [(0, 0), (67, 34), (33, 33), (34, 34), (100, 50), (90, -40)] {
+        let unit = AccessUnit {
+            pts_ns: pts_ms * 1_000_000,
+            dts_ns: dts_ms * 1_000_000,
+            key: pts_ms == 0,
+            discontinuity: false,
+            data: Bytes::from_static(b"unit"),
+        };
+        air.video(tick(0), unit);
+    }
+    let due = air.release(tick(2000));
+    let shown: Vec<i64> = due.video.iter().map(|unit| unit.pts.millis()).collect();
+    assert_eq!(
+        (shown, air.counts.dropped_video_units),
+        (vec![0, 67, 33, 34, 100], 1)
+    );
+    assert!(due.video.windows(2).all(|two| two[0].dts < two[1].dts));
+}
+
+#[test]
 fn a_drained_air_has_nothing_left() {
     let mut air = Air::new(settings(1000, StsMode::Enabled), FragmentSeq(1));
     air.source_connected(tick(0));

@@ -259,8 +259,9 @@ impl RegistryTask {
             }
             (Side::In, HookEvent::Ready) => self.admit(&stream_id)?.send_start(StreamInput::Ready(hook)),
             (Side::In, HookEvent::NotReady) => {
-                if let Some(entry) = self.streams.get_mut(&stream_id) {
-                    entry.send(StreamInput::NotReady {
+                // Of a stream that nobody knows, too: the ready of the same short visit may still be on its way.
+                if self.streams.contains_key(&stream_id) || self.streams.len() < STREAMS_MAX {
+                    self.entry(&stream_id).send(StreamInput::NotReady {
                         source_id: hook.source_id,
                         request_id: hook.request_id,
                     });

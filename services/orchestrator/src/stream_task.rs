@@ -23,9 +23,13 @@ use opentelemetry::Context;
 use service_kit::Clock;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use stream_lifecycle::{Action, Policy, Source, StartFailure, State, StreamLifecycle};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
+
+/// A stream is remembered for this long after a hook: another one of the same visit may follow it.
+const HOOKS_SPREAD: Duration = Duration::from_secs(5);
 
 /// What all stream tasks share.
 #[derive(Debug)]
@@ -115,6 +119,8 @@ pub struct StreamTask {
     stopped: Option<(RunId, u32)>,
     /// Correlation id of the newest hook.
     request_id: String,
+    /// When the newest hook came.
+    hook_at: Option<Tick>,
     /// The trace of a start that is under way.
     trace: Option<Context>,
     output: bool,
@@ -177,6 +183,7 @@ impl StreamTask {
             run_settings: None,
             stopped: None,
             request_id: String::new(),
+            hook_at: None,
             trace: None,
             output: false,
             view,
@@ -191,11 +198,15 @@ impl StreamTask {
     fn take(&mut self, input: StreamInput) {
         let now = self.now();
         match input {
-            StreamInput::Ready(hook) => self.ready(hook),
+            StreamInput::Ready(hook) => {
+                self.hook_at = Some(now);
+                self.ready(hook);
+            }
             StreamInput::NotReady {
                 source_id,
                 request_id,
             } => {
+                self.hook_at = Some(now);
                 self.request_id = request_id;
                 self.lifecycle.handle_publisher_gone(now, &source_id);
             }
@@ -363,8 +374,10 @@ impl StreamTask {
             (Some((run, settings)), Some((current, _))) if run == current => settings,
             (Some(_) | None, Some(_) | None) => &self.shared.settings,
         };
+        let now = self.now();
+        let is_quiet = self.hook_at.is_none_or(|at| at.after(HOOKS_SPREAD) <= now);
         let is_forgettable =
-            self.lifecycle.is_forgettable() && self.ordered.is_none() && self.jobs.is_empty();
+            self.lifecycle.is_forgettable() && self.ordered.is_none() && self.jobs.is_empty() && is_quiet;
         self.view.show(
             &self.lifecycle,
             settings,

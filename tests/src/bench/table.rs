@@ -16,7 +16,7 @@ pub fn render(config: &Config, rows: &[Row]) -> String {
     // Writing into a String cannot fail.
     let _ = writeln!(
         text,
-        "\n720p30 H.264 at 2.5 Mbit/s (B-frames), AAC 128 kbit/s, pre-encoded; RTMP in, RTMP out, one MediaMTX; {} s a row; {}\n\
+        "\n720p30 H.264 at 2.5 Mbit/s (B-frames), speech over music in AAC 128 kbit/s, pre-encoded; RTMP in, RTMP out, one MediaMTX; {} s a row; {}\n\
          CPU: seconds of all its processes for a second of one stream (ours: serve, workers, ingests). Memory: MiB a stream.\n\
          Latency: from a reader of the input to a reader of the output, ms, same access unit; ours less the hold of {}.\n",
         config.measured.as_secs(),

@@ -105,13 +105,16 @@ fn ffmpeg(input: &str, output: &str) -> Command {
 fn gst_launch(input: &str, output: &str) -> Command {
     let (source, sink) = (format!("location={input}"), format!("location={output}"));
     let line = [
-        "flvmux name=mux streamable=true ! rtmp2sink SINK",
+        "flvmux name=mux streamable=true ! rtmp2sink sync=false SINK",
         "rtmp2src SOURCE ! flvdemux name=demux",
-        "demux.video ! queue ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! mux.video",
-        "demux.audio ! queue ! aacparse ! avdec_aac ! audioconvert ! audioresample",
+        "demux.video ! QUEUE ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! mux.video",
+        "demux.audio ! QUEUE ! aacparse ! avdec_aac ! audioconvert ! audioresample",
         "! audio/x-raw,rate=48000,channels=2 ! voaacenc bitrate=128000 ! aacparse ! mux.audio",
     ]
-    .join(" ");
+    .join(" ")
+    // A reader gets sound at once and video with the next key frame; a queue of the usual second would stop the demuxer
+    // before that.
+    .replace("QUEUE", "queue max-size-time=0 max-size-buffers=0");
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-q").args(line.split(' ').map(|word| match word {
         "SOURCE" => source.as_str(),

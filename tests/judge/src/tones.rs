@@ -130,9 +130,10 @@ fn exact_range(audio: &Audio, frequency_hz: f64, from: usize, to: usize) -> Tone
     let inside = reach.min((to - from) / 2);
     let onset = in_phase(&fine, from - start, from - start + inside);
     let ending = in_phase(&fine, to - start - inside, to - start);
-    let middle = (from + to) / 2 - start;
-    let first = (0..middle).rev().find(|at| onset[*at] < amplitude / 2.0);
-    let last = (middle..ending.len()).find(|at| ending[*at] < amplitude / 2.0);
+    // From well inside outwards: what interrupts a long tone for a few milliseconds on its way is no edge of it.
+    let (after, before) = (from - start + inside, to - start - inside);
+    let first = (0..after).rev().find(|at| onset[*at] < amplitude / 2.0);
+    let last = (before..ending.len()).find(|at| ending[*at] < amplitude / 2.0);
     ToneRange {
         frequency_hz,
         start_ms: audio.time_ms((start + first.map_or(0, |at| at + 1)) as f64),

@@ -91,6 +91,19 @@ fn neighbouring_code_tones_are_told_apart() {
 }
 
 #[test]
+fn a_tone_that_fades_for_a_moment_on_its_way_is_one_tone_with_the_edges_of_the_whole() {
+    let mut samples = vec![0.0; 10 * RATE as usize];
+    for second in [1, 3, 5, 7] {
+        let start = f64::from(second) * 1000.0;
+        add_tone(&mut samples, 440.0, start, start + 2000.0);
+    }
+    let ranges = tone_ranges(&Audio::from_mono(RATE, 0.0, samples).unwrap(), 440.0);
+    assert_eq!(ranges.len(), 1, "{ranges:#?}");
+    assert!((ranges[0].start_ms - 1001.5).abs() < 2.0, "{ranges:#?}");
+    assert!((ranges[0].end_ms - 8998.5).abs() < 2.0, "{ranges:#?}");
+}
+
+#[test]
 fn a_tone_that_is_not_there_is_not_found() {
     let audio = Audio::from_mono(RATE, 0.0, Reference::new(3, 3).samples).unwrap();
     assert_eq!(tone_ranges(&audio, 650.0), []);

@@ -285,7 +285,7 @@ impl Cell<'_> {
 fn difference(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> String {
     let counts: Vec<String> = after
         .iter()
-        .map(|(fate, count)| (fate, count - before.get(fate).copied().unwrap_or(0)))
+        .map(|(fate, count)| (fate, count.saturating_sub(before.get(fate).copied().unwrap_or(0))))
         .filter(|(_, count)| *count > 0)
         .map(|(fate, count)| format!("{count} {fate}"))
         .collect();

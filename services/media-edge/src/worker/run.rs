@@ -1,5 +1,6 @@
 //! The one event loop of a worker. It routes: what is decided is decided in [`super::air`] and in the pure crates.
 mod dubbing;
+mod view;
 
 use super::{
     air::Air,
@@ -90,17 +91,7 @@ impl Worker {
         if start.settings.sts_mode == StsMode::Enabled {
             let session = Session {
                 url: config.dubber_url.clone(),
-                open: Open {
-                    stream_id: start.stream_id.to_string(),
-                    run_id: start.run_id.to_string(),
-                    epoch: start.epoch,
-                    settings: Some(settings_to_wire(&start.settings)),
-                    pcm: Some(dub_link::pcm_format()),
-                    trace: Some(media::TraceContext {
-                        traceparent: trace.traceparent.clone(),
-                        tracestate: trace.tracestate.clone(),
-                    }),
-                },
+                open: opening(&start),
                 limits,
                 events: events.clone(),
             };
@@ -110,6 +101,7 @@ impl Worker {
         read_orders(events.clone())?;
         let expects_video = start.source.tracks.iter().any(|track| track == "H264");
         let output = config.output(&start.stream_id);
+        let _inside = service_kit::telemetry::trace::extract(&trace).attach();
         tracing::info!(
             epoch = start.epoch,
             mode = start.settings.sts_mode.as_str(),
@@ -412,7 +404,6 @@ impl Worker {
             self.offered.remove(&outcome.seq);
             self.traces
                 .mixed(mixed, outcome.seq, outcome.fate, outcome.reason);
-            tracing::debug!(fragment = %outcome.seq, fate = outcome.fate.as_str(), reason = ?outcome.reason, "fragment aired");
             self.report_fragment(FragmentReport {
                 seq: outcome.seq,
                 range: outcome.range,
@@ -447,43 +438,20 @@ impl Worker {
             Ending::No | Ending::Draining | Ending::Encoder(_) | Ending::Output(_) | Ending::Done(_) => {}
         }
     }
+}
 
-    fn send_view(&mut self, now: Tick) {
-        let (video, audio) = self.air.held(now);
-        let (in_flight, in_flight_fragments) = self.air.in_flight();
-        let millis = |length: Duration| u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
-        let counts = self.air.counts;
-        self.view.ingest_pid = self.ingest.pid();
-        self.view.air_state = Some(self.air.air_state());
-        self.view.playhead = self.air.playhead(now);
-        self.view.publish_origin = self.publisher.origin();
-        self.view.source_origin = self.air.source_origin();
-        let publishing = self.publisher.is_publishing(now);
-        if publishing && !self.view.publishing && self.publisher.starts() > 1 {
-            "output takes the stream again".clone_into(&mut self.view.detail);
-        }
-        self.view.publishing = publishing;
-        self.view.dub_connected = self.dub.is_connected();
-        self.view.last_fragment_seq = self.air.last_seq();
-        self.view.publish_starts_total = self.publisher.starts();
-        self.view.video_queue_ms = millis(video);
-        self.view.audio_queue_ms = millis(audio);
-        self.view.av_sync_delta_ms = self.air.av_sync_delta_ms();
-        self.view.in_flight_ms = millis(in_flight);
-        self.view.in_flight_fragments = in_flight_fragments;
-        self.view.counters = [
-            ("late_audio_frames", counts.late_audio_frames),
-            ("missing_audio_frames", counts.missing_audio_frames),
-            ("dropped_video_units", counts.dropped_video_units),
-            ("late_speech", counts.late_speech),
-            ("refused_speech", counts.refused_speech),
-            ("overload_incidents", self.dub.overloads),
-            ("dropped_reports", self.reports.dropped),
-        ]
-        .into_iter()
-        .map(|(name, count)| (name.to_owned(), count))
-        .collect();
-        self.reports.send(&Report::View(Box::new(self.view.clone())));
+/// First message of every dub session of the run.
+fn opening(start: &Start) -> Open {
+    Open {
+        stream_id: start.stream_id.to_string(),
+        run_id: start.run_id.to_string(),
+        epoch: start.epoch,
+        settings: Some(settings_to_wire(&start.settings)),
+        pcm: Some(dub_link::pcm_format()),
+        trace: Some(media::TraceContext {
+            traceparent: start.traceparent.clone(),
+            tracestate: start.tracestate.clone(),
+        }),
     }
 }
 

@@ -2,7 +2,7 @@
 //! Stages are known only after the fact, so spans are made with explicit times.
 use media_types::{Fate, FragmentSeq, Reason, Tick};
 use opentelemetry::{
-    Context, KeyValue,
+    Context, ContextGuard, KeyValue,
     global::BoxedSpan,
     trace::{Link, Span, SpanKind, Status, TraceContextExt, Tracer},
 };
@@ -111,6 +111,11 @@ impl FragmentTraces {
         span
     }
 
+    /// Log lines carry the trace of this fragment while what is returned lives.
+    pub fn inside(&self, seq: FragmentSeq) -> Option<ContextGuard> {
+        self.open.get(&seq).map(|trace| trace.root.clone().attach())
+    }
+
     /// The first message of a fragment has left the queue.
     pub fn sent(&mut self, now: Tick, seq: FragmentSeq) {
         let Some(mut trace) = self.open.remove(&seq) else {
@@ -155,6 +160,9 @@ impl FragmentTraces {
 
     /// The last sample of a fragment is mixed.
     pub fn mixed(&mut self, now: Tick, seq: FragmentSeq, fate: Fate, reason: Option<Reason>) {
+        let inside = self.inside(seq);
+        tracing::debug!(fragment = %seq, fate = fate.as_str(), ?reason, "fragment aired");
+        drop(inside);
         let Some(mut trace) = self.open.remove(&seq) else {
             return;
         };

@@ -25,21 +25,7 @@ impl Encoder {
     /// Starts the encoder; encoded frames and its configuration come as events.
     pub fn start(bitrate: u32, events: &Sender) -> Result<Self> {
         let pipeline = gst::Pipeline::with_name("encode");
-        let caps = gst::Caps::builder("audio/x-raw")
-            .field("format", "S16LE")
-            .field("layout", "interleaved")
-            .field("rate", 48_000)
-            .field("channels", 2)
-            // Front left and front right: voaacenc takes stereo with its places named only.
-            .field("channel-mask", gst::Bitmask::new(3))
-            .build();
-        let input = AppSrc::builder()
-            .name("pcm")
-            .caps(&caps)
-            .format(gst::Format::Time)
-            .is_live(false)
-            .build();
-        input.set_max_bytes(0);
+        let input = pcm_input();
         let encoder = gst::ElementFactory::make("voaacenc")
             .property("bitrate", i32::try_from(bitrate).unwrap_or(128_000))
             .build()
@@ -47,17 +33,7 @@ impl Encoder {
         let parser = gst::ElementFactory::make("aacparse")
             .build()
             .context("element aacparse is missing: install gstreamer1.0-plugins-good")?;
-        let raw = gst::Caps::builder("audio/mpeg")
-            .field("mpegversion", 4)
-            .field("stream-format", "raw")
-            .build();
-        let output = AppSink::builder()
-            .name("aac")
-            .caps(&raw)
-            .sync(false)
-            .enable_last_sample(false)
-            .build();
-        output.set_property("async", false);
+        let output = frames_output(events.clone());
         let elements = [
             input.upcast_ref::<gst::Element>(),
             &encoder,
@@ -77,27 +53,6 @@ impl Encoder {
                     .ok();
             }
         });
-        let events = events.clone();
-        let mut told = false;
-        output.set_callbacks(
-            AppSinkCallbacks::builder()
-                .new_sample(move |sink| {
-                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    if !told && let Some(config) = codec_data(&sample) {
-                        told = true;
-                        events
-                            .send(WorkerEvent::EncoderConfig(config))
-                            .map_err(|_| gst::FlowError::Eos)?;
-                    }
-                    let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
-                    let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-                    events
-                        .send(WorkerEvent::Encoded(map.to_vec().into()))
-                        .map_err(|_| gst::FlowError::Eos)?;
-                    Ok(gst::FlowSuccess::Ok)
-                })
-                .build(),
-        );
         pipeline.set_state(gst::State::Playing)?;
         Ok(Self {
             pipeline,
@@ -145,6 +100,57 @@ impl Drop for Encoder {
         // No network is involved: this returns at once.
         self.pipeline.set_state(gst::State::Null).ok();
     }
+}
+
+fn pcm_input() -> AppSrc {
+    let caps = gst::Caps::builder("audio/x-raw")
+        .field("format", "S16LE")
+        .field("layout", "interleaved")
+        .field("rate", 48_000)
+        .field("channels", 2)
+        // Front left and front right: voaacenc takes stereo with its places named only.
+        .field("channel-mask", gst::Bitmask::new(3))
+        .build();
+    let input = AppSrc::builder()
+        .name("pcm")
+        .caps(&caps)
+        .format(gst::Format::Time)
+        .is_live(false)
+        .build();
+    input.set_max_bytes(0);
+    input
+}
+
+fn frames_output(events: Sender) -> AppSink {
+    let raw = gst::Caps::builder("audio/mpeg")
+        .field("mpegversion", 4)
+        .field("stream-format", "raw")
+        .build();
+    let output = AppSink::builder()
+        .name("aac")
+        .caps(&raw)
+        .sync(false)
+        .enable_last_sample(false)
+        .build();
+    output.set_property("async", false);
+    let mut told = false;
+    let new_sample = move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if !told && let Some(config) = codec_data(&sample) {
+            told = true;
+            events
+                .send(WorkerEvent::EncoderConfig(config))
+                .map_err(|_| gst::FlowError::Eos)?;
+        }
+        let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
+        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+        events
+            .send(WorkerEvent::Encoded(map.to_vec().into()))
+            .map_err(|_| gst::FlowError::Eos)?;
+        Ok(gst::FlowSuccess::Ok)
+    };
+    output.set_callbacks(AppSinkCallbacks::builder().new_sample(new_sample).build());
+    output
 }
 
 fn codec_data(sample: &gst::Sample) -> Option<Vec<u8>> {

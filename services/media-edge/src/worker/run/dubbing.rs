@@ -75,6 +75,7 @@ impl Worker {
                 }
             }
             DubEvent::Speech(speech) => {
+                let _inside = speech.fragment.and_then(|seq| self.traces.inside(seq));
                 let arrived = now;
                 let placed = self.air.speech(&speech);
                 match (placed, speech.fragment) {
@@ -91,6 +92,7 @@ impl Worker {
                 message,
                 provider_round_trip,
             } => {
+                let _inside = self.traces.inside(seq);
                 self.dub.settled(seq);
                 if let Some(offered) = self.offered.remove(&seq) {
                     self.air.settled(seq, now.since(offered));

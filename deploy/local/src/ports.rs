@@ -31,8 +31,12 @@ pub fn claim(offset: u16, env: &Env, parts: &[Name]) -> Result<PortBlock> {
     let refused = |text: String| anyhow::Error::new(ExitWith(code::CONFIG)).context(text);
     let Some(lock) = lock(offset)? else {
         let holder = holder_of_lock(offset);
+        let (rtmp, key) = LISTENERS
+            .first()
+            .map_or((0, ""), |first| (first.address(env, offset).port(), first.key));
         return Err(refused(format!(
-            "STACK_PORT_OFFSET={offset}: a stack with this offset runs already, {holder}; stop it or choose another offset"
+            "STACK_PORT_OFFSET={offset}: a stack with this offset runs already, its ports ({rtmp} of {key} and the others) \
+             {holder}; stop it or choose another offset"
         )));
     };
     let taken: Vec<String> = LISTENERS
@@ -102,8 +106,8 @@ fn holder_of_lock(offset: u16) -> String {
     let mut text = String::new();
     let _ = File::open(lock_path(offset)).and_then(|mut file| file.read_to_string(&mut text));
     match text.trim().parse::<u32>() {
-        Ok(pid) => format!("held by process {pid}"),
-        Err(_) => "its process is not known".to_owned(),
+        Ok(pid) => format!("are held by process {pid}"),
+        Err(_) => "are held by a process that is not known".to_owned(),
     }
 }
 

@@ -18,8 +18,6 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin dub
-# A named volume takes over the owner of the folder that it covers.
-RUN mkdir -p /var/lib/dub/orchestrator && chown dub:dub /var/lib/dub/orchestrator
 COPY --from=build /orchestrator /usr/local/bin/orchestrator
 USER dub
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["orchestrator", "healthcheck"]

@@ -39,7 +39,6 @@ codes! {
     VideoCodecUnsupported "VIDEO_CODEC_UNSUPPORTED" FailedPrecondition 409 false;
     BedUnavailable "BED_UNAVAILABLE" FailedPrecondition 409 false;
     WorkerUnresponsive "WORKER_UNRESPONSIVE" Unavailable 503 true;
-    NotPublishing "NOT_PUBLISHING" FailedPrecondition 409 true;
     Draining "DRAINING" Unavailable 503 true;
     Protocol "PROTOCOL" InvalidArgument 400 false;
     Internal "INTERNAL" Internal 500 false;

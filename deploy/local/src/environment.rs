@@ -19,7 +19,6 @@ const PEERS: &[&str] = &[
     "WORKER_MEDIAMTX_RTMP_PORT",
     "WORKER_MEDIAMTX_SRT_PORT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "ORCH_STATE_DIR",
     "MTX_HOOK_BIN",
 ];
 
@@ -28,8 +27,6 @@ const PEERS: &[&str] = &[
 pub struct Facts<'a> {
     /// Added to every port.
     pub offset: u16,
-    /// State and logs of this stack.
-    pub dir: &'a Path,
     /// The hook program.
     pub hook: &'a Path,
     /// Whether a Jaeger of ours takes traces.
@@ -90,10 +87,6 @@ pub fn wired(said: Env, facts: &Facts<'_>) -> Env {
     // A browser on this machine is told an address that the loopback socket answers on.
     wire("MTX_WEBRTCADDITIONALHOSTS", "127.0.0.1".to_owned());
     wire("MTX_HOOK_BIN", facts.hook.display().to_string());
-    wire(
-        "ORCH_STATE_DIR",
-        facts.dir.join("state/orchestrator").display().to_string(),
-    );
     wire("LOG_FORMAT", "json".to_owned());
     if facts.jaeger {
         wire("OTEL_EXPORTER_OTLP_ENDPOINT", http(ports.otlp));
@@ -109,7 +102,6 @@ mod tests {
     fn facts(offset: u16, jaeger: bool) -> Facts<'static> {
         Facts {
             offset,
-            dir: Path::new("/x"),
             hook: Path::new("/bin/mtx-hook"),
             jaeger,
         }

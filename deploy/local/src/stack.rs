@@ -159,7 +159,6 @@ impl Builder {
         let hook = bin_dir.join("mtx-hook");
         let facts = environment::Facts {
             offset: block.offset,
-            dir: &dir,
             hook: &hook,
             jaeger: jaeger.is_some(),
         };

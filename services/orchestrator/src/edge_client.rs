@@ -299,7 +299,6 @@ mod tests {
             ),
             (ErrorCode::InvalidField.status("", None), StartFailure::Final),
             (ErrorCode::WorkerLimit.status("", None), StartFailure::Retryable),
-            (ErrorCode::NotPublishing.status("", None), StartFailure::Retryable),
             (ErrorCode::Draining.status("", None), StartFailure::Unanswered),
             (Status::deadline_exceeded(""), StartFailure::Unanswered),
             (Status::internal(""), StartFailure::Retryable),

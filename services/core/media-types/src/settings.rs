@@ -75,75 +75,65 @@ pub struct SettingsError {
 impl StreamSettings {
     /// Checks the bounds of every field and names all that are crossed.
     pub fn validate(&self) -> Result<(), Vec<SettingsError>> {
-        let mut errors = Vec::new();
-        let mut check = |ok: bool, field, value: String, allowed| {
-            if !ok {
-                errors.push(SettingsError {
-                    field,
-                    value,
-                    allowed,
-                });
-            }
-        };
         let lang_ok =
             |lang: &str| lang.len() <= 35 && lang.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        check(
-            lang_ok(&self.source_lang),
-            "source_lang",
-            format!("{:?}", self.source_lang),
-            "a BCP-47 tag or empty",
-        );
-        check(
-            lang_ok(&self.target_lang) && !self.target_lang.is_empty(),
-            "target_lang",
-            format!("{:?}", self.target_lang),
-            "a BCP-47 tag",
-        );
-        check(
-            !self.tts_voice.is_empty() && self.tts_voice.len() <= 128,
-            "tts_voice",
-            format!("{:?}", self.tts_voice),
-            "1 to 128 bytes",
-        );
-        check(
-            self.hold <= HOLD_MAX,
-            "hold",
-            format!("{:?}", self.hold),
-            "0s to 60s",
-        );
-        check(
-            !(self.hold.is_zero() && self.sts_mode == StsMode::Enabled),
-            "hold",
-            format!("{:?}", self.hold),
-            "more than 0s while dubbing is enabled",
-        );
-        check(
-            (FRAGMENT_MIN..=FRAGMENT_MAX).contains(&self.fragment_duration),
-            "fragment_duration",
-            format!("{:?}", self.fragment_duration),
-            "250ms to 10s",
-        );
-        for (field, gain_db) in [
-            ("bg_gain_db", self.bg_gain_db),
-            ("dub_gain_db", self.dub_gain_db),
-            ("duck_gain_db", self.duck_gain_db),
-        ] {
-            check(
+        let dubbing = self.sts_mode == StsMode::Enabled;
+        let switchable = [
+            AirState::Dub,
+            AirState::VoiceOver,
+            AirState::Original,
+            AirState::Mute,
+        ];
+        let (source, target, voice) = (&self.source_lang, &self.target_lang, &self.tts_voice);
+        let hold = || format!("{:?}", self.hold);
+        let gain = |field, gain_db: f64| {
+            (
                 GAIN_DB.contains(&gain_db),
                 field,
                 gain_db.to_string(),
                 "-60 to 12 dB",
-            );
-        }
-        check(
-            matches!(
-                self.initial_air_state,
-                AirState::Dub | AirState::VoiceOver | AirState::Original | AirState::Mute
+            )
+        };
+        let target_ok = lang_ok(target) && !target.is_empty();
+        let voice_ok = (1..=128).contains(&voice.len());
+        let fragment_ok = (FRAGMENT_MIN..=FRAGMENT_MAX).contains(&self.fragment_duration);
+        let fragment = format!("{:?}", self.fragment_duration);
+        let air = self.initial_air_state;
+        let checks = [
+            (
+                lang_ok(source),
+                "source_lang",
+                format!("{source:?}"),
+                "a BCP-47 tag or empty",
             ),
-            "initial_air_state",
-            self.initial_air_state.to_string(),
-            "dub, voice-over, original, mute",
-        );
+            (target_ok, "target_lang", format!("{target:?}"), "a BCP-47 tag"),
+            (voice_ok, "tts_voice", format!("{voice:?}"), "1 to 128 bytes"),
+            (self.hold <= HOLD_MAX, "hold", hold(), "0s to 60s"),
+            (
+                !(dubbing && self.hold.is_zero()),
+                "hold",
+                hold(),
+                "more than 0s while dubbing is enabled",
+            ),
+            (fragment_ok, "fragment_duration", fragment, "250ms to 10s"),
+            gain("bg_gain_db", self.bg_gain_db),
+            gain("dub_gain_db", self.dub_gain_db),
+            gain("duck_gain_db", self.duck_gain_db),
+            (
+                switchable.contains(&air),
+                "initial_air_state",
+                air.to_string(),
+                "dub, voice-over, original, mute",
+            ),
+        ];
+        let crossed = checks.into_iter().filter(|(ok, ..)| !ok);
+        let errors: Vec<_> = crossed
+            .map(|(_, field, value, allowed)| SettingsError {
+                field,
+                value,
+                allowed,
+            })
+            .collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }

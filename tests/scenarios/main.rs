@@ -1,4 +1,14 @@
 //! One module per promise: real processes, real sockets, real media, judged by what a reader of `/out` gets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// What was measured goes to the test's log.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod air;
+mod bad_input;
 mod bypass;
+mod dubbing;
+mod faults;
+mod inspection;
+mod publisher;
+mod sound;
+mod sources;
+mod stack;

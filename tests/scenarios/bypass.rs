@@ -8,13 +8,25 @@ use media_judge::{
 use std::time::Duration;
 
 async fn relay(name: &str, rate: u32, hold: &str, hold_s: u64) {
-    let mut spec = ClipSpec { seconds: 25, ..ClipSpec::default() };
+    let mut spec = ClipSpec {
+        seconds: 25,
+        ..ClipSpec::default()
+    };
     spec.audio.as_mut().unwrap().rate = rate;
     let clip = flash_beep(&spec, "flv").unwrap();
-    let live = Live::start(name, &[("WORKER_STS_MODE", "passthrough"), ("WORKER_BUFFER_TARGET", hold)]).await.unwrap();
+    let live = Live::start(
+        name,
+        &[("WORKER_STS_MODE", "passthrough"), ("WORKER_BUFFER_TARGET", hold)],
+    )
+    .await
+    .unwrap();
     let mut publisher = live.publish(&clip, &live.input("a")).unwrap();
-    let recorder = live.record(&live.output("a"), "out", Duration::from_secs(hold_s + 15)).unwrap();
-    recorder.wait_for_picture(Duration::from_secs(hold_s + 15)).unwrap();
+    let recorder = live
+        .record(&live.output("a"), "out", Duration::from_secs(hold_s + 15))
+        .unwrap();
+    recorder
+        .wait_for_picture(Duration::from_secs(hold_s + 15))
+        .unwrap();
     publisher.wait(Duration::from_secs(60)).unwrap();
     tokio::time::sleep(Duration::from_secs(hold_s)).await;
     let recording = recorder.stop().unwrap();
@@ -22,9 +34,14 @@ async fn relay(name: &str, rate: u32, hold: &str, hold_s: u64) {
 
     let units = UnitReport::of_files(&clip, &path).unwrap();
     assert!(units.identical(2.0), "{units:#?}");
-    let comparison = AvReport::of_file(&path, BEEP_HZ).unwrap().against(&AvReport::of_file(&clip, BEEP_HZ).unwrap());
+    let comparison = AvReport::of_file(&path, BEEP_HZ)
+        .unwrap()
+        .against(&AvReport::of_file(&clip, BEEP_HZ).unwrap());
     eprintln!("{comparison:#?}");
-    assert!(comparison.median_ms.abs() <= 5.0 && comparison.worst_ms.abs() <= 20.0, "{comparison:#?}");
+    assert!(
+        comparison.median_ms.abs() <= 5.0 && comparison.worst_ms.abs() <= 20.0,
+        "{comparison:#?}"
+    );
     live.stack.stop().await;
 }
 

@@ -26,7 +26,7 @@ tools: build ## puts MediaMTX, grpcurl and Jaeger into the cache
 check: ## formatting, lints, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --workspace --no-deps --locked --quiet
 	@if command -v buf >/dev/null 2>&1; then buf lint proto; else echo 'buf is not installed: proto is not linted'; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo 'cargo-deny is not installed: skipped'; fi
 

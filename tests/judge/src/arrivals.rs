@@ -30,7 +30,7 @@ pub struct Arrival {
     pub key: bool,
     /// Bytes of its body.
     pub bytes: usize,
-    /// Fingerprint of the access unit (see [`flv::fingerprint`]); 0 for sound.
+    /// Fingerprint of the access unit (see [`crate::flv::fingerprint`]); 0 for sound.
     pub hash: u64,
 }
 

@@ -22,8 +22,9 @@ const CLIP_S: u32 = 55;
 const ANSWER_MS: f64 = 200.0;
 /// From the call to a reader's ear.
 const HEARD_MS: f64 = 700.0;
-/// Where the sound changes, beside where the answer said it would.
-const PLACE_MS: f64 = 15.0;
+/// Where the sound changes, beside where the answer said it would: AAC smears what follows something loud over the
+/// 21 ms of a frame.
+const PLACE_MS: f64 = 25.0;
 /// Step in which a change is looked for.
 const STEP_MS: f64 = 2.5;
 /// Length of what is looked at.
@@ -99,7 +100,7 @@ impl Ear {
         let level = level_between(&self.rest, from_ms, to_ms);
         let original = match level {
             level if level > -23.0 => Original::Full,
-            level if level > -42.0 => Original::Ducked,
+            level if level > -38.0 => Original::Ducked,
             _ => Original::Gone,
         };
         Made {

@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("audio-timeline", &["media-types"]),
     ("stream-lifecycle", &["media-types"]),
     ("gemini-live", &[]),
+    ("gemini-session", &["media-types", "gemini-live"]),
     ("dub-placement", &["media-types", "audio-timeline", "audio-dsp"]),
     ("dub-proto", &["media-types"]),
     ("service-kit", &[]),

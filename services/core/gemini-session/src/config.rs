@@ -1,6 +1,7 @@
 //! What a session goes by. The defaults are the figures of the field.
 use crate::usage::PriceTable;
 use gemini_live::{TRANSLATE_LANGUAGES, translate_language};
+use media_types::MediaTime;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -363,6 +364,10 @@ impl Config {
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    pub(crate) fn chunk(&self) -> MediaTime {
+        MediaTime::from_duration(self.pace.chunk)
     }
 
     pub(crate) fn is_translate(&self) -> bool {

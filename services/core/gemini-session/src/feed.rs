@@ -31,6 +31,8 @@ pub(crate) struct Feed {
     blocks: VecDeque<Block>,
     keep: MediaTime,
     end: MediaTime,
+    /// First instant behind everything that is kept no more.
+    forgotten: MediaTime,
     threshold: f32,
     level: f32,
 }
@@ -50,6 +52,7 @@ impl Feed {
             blocks: VecDeque::new(),
             keep,
             end: MediaTime::ZERO,
+            forgotten: MediaTime::from_frames(i64::MIN),
             threshold,
             level,
         }
@@ -81,11 +84,9 @@ impl Feed {
             speech,
             level,
         });
-        while self
-            .blocks
-            .front()
-            .is_some_and(|first| first.range.end + self.keep < self.end)
-        {
+        let kept_from = self.end - self.keep;
+        while let Some(first) = self.blocks.front().filter(|first| first.range.end < kept_from) {
+            self.forgotten = first.range.end;
             self.blocks.pop_front();
         }
         speech
@@ -94,6 +95,11 @@ impl Feed {
     /// First instant that is kept.
     pub(crate) fn start(&self) -> MediaTime {
         self.blocks.front().map_or(self.end, |block| block.range.start)
+    }
+
+    /// First instant behind everything that was kept and is no more.
+    pub(crate) fn forgotten(&self) -> MediaTime {
+        self.forgotten
     }
 
     /// First instant that has not come yet.

@@ -193,6 +193,10 @@ impl Session {
         }
         self.came_at = Some(now);
         let before = self.feed.end();
+        if let Some(windows) = self.windows.as_mut().filter(|_| before < start) {
+            // A hole of the source is longer than any pause.
+            windows.close(before);
+        }
         let speech = self.feed.push(start, pcm, probability);
         if speech {
             self.spoke_at = Some(now);
@@ -224,9 +228,10 @@ impl Session {
         self.check_legs(now);
         self.check_load(now);
         self.prove_by_age(now);
-        self.give_up_source(now);
+        self.give_up_source();
         self.ensure_connections(now);
         self.take_over_if_vacant(now);
+        self.close_stalled_window(now);
         self.split_if_due(now);
         self.pump(now);
         self.finish_drained(now);

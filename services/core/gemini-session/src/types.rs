@@ -1,5 +1,4 @@
 //! What goes in and out of the machine.
-use crate::config::Config;
 use gemini_live::{Class, ClientMessage, Ending, Fault, ServerMessage};
 use media_types::{ErrorClass, FragmentSeq, MediaRange, MediaTime};
 use std::fmt;
@@ -477,10 +476,4 @@ pub struct View {
     pub stray_total: u64,
     /// Why the provider is not tried any more.
     pub halted: Option<Fault>,
-}
-
-impl Config {
-    pub(crate) fn chunk(&self) -> MediaTime {
-        MediaTime::from_duration(self.pace.chunk)
-    }
 }

@@ -55,17 +55,8 @@ fn expect_whole(world: &World, what: &str) {
         problems.is_empty(),
         "{what}: {} problems\n{}\n{:#?}",
         problems.len(),
-        problems.iter().take(12).cloned().collect::<Vec<_>>().join("\n"),
-        world
-            .events
-            .iter()
-            .filter(|(at, _)| problems
-                .first()
-                .and_then(|p| p.split(" at ").nth(1))
-                .and_then(|p| p.split(':').next())
-                .and_then(|p| p.parse::<u64>().ok())
-                .is_some_and(|near| near < *at + 1000 && *at < near + 16_000))
-            .collect::<Vec<_>>()
+        problems.join("\n"),
+        world.events
     );
     world.expect_settled();
 }

@@ -165,8 +165,7 @@ impl Session {
         });
     }
 
-    /// What a new connection answers, no earlier one answers any more; what they said of it and nobody was told yet, is
-    /// never told.
+    /// Says that a connection answers again what earlier ones were asked.
     fn supersede(&mut self, connection: ConnectionId, from: MediaTime) {
         self.out
             .push_back(Output::Supersede(Supersession { connection, from }));
@@ -202,7 +201,7 @@ impl Session {
     }
 
     /// While the provider is not asked, nothing waits for it.
-    pub(super) fn give_up_source(&mut self, _now: Tick) {
+    pub(super) fn give_up_source(&mut self) {
         let asked = self.halted.is_none() && self.breaker.state() != BreakerState::Open;
         if asked || self.live.is_some() {
             return;

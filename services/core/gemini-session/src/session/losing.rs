@@ -99,7 +99,7 @@ impl Session {
         if leg.resumed && !leg.proven {
             self.handle = None;
         }
-        self.take_back(now, &leg, alive_until);
+        self.take_back(&leg, alive_until);
         self.release_held();
         // What drains has a successor already: its end costs nobody anything and says nothing of the provider.
         if leg.is_draining() && self.live.is_some() {
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// Source that the lost connection has not answered is to be answered by the next one.
-    fn take_back(&mut self, now: Tick, leg: &Leg, alive_until: Tick) {
+    fn take_back(&mut self, leg: &Leg, alive_until: Tick) {
         if leg.first.is_none() {
             return;
         }
@@ -145,7 +145,7 @@ impl Session {
             self.live = None;
             self.resume_from = unanswered.unwrap_or(leg.cursor).min(leg.cursor);
         } else if let Some(from) = unanswered {
-            self.start_over(now, from);
+            self.start_over(from);
         }
     }
 
@@ -165,7 +165,7 @@ impl Session {
 
     /// A connection that drained is gone with answers that it owed. Its successor has begun behind them: it is given up
     /// as well, and one connection answers both.
-    fn start_over(&mut self, _now: Tick, from: MediaTime) {
+    fn start_over(&mut self, from: MediaTime) {
         self.close_feeding_legs();
         self.resume_from = from;
     }

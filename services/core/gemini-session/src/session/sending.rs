@@ -5,11 +5,14 @@ use crate::leg::Phase;
 use crate::types::ConnectionId;
 use bytes::Bytes;
 use gemini_live::{ClientMessage, Empty, INPUT_RATE_HZ, RealtimeInput};
-use media_types::{MediaTime, Tick};
+use media_types::{MediaRange, MediaTime, Tick};
 use std::time::Duration;
 
 /// Source that did not come for so long has paused at its own source.
 const STALLED: Duration = Duration::from_millis(300);
+
+/// Source that did not come for so long ends a window.
+const WINDOW_STALLED: Duration = Duration::from_millis(800);
 
 /// Messages of one connection in one step; more than a step can ever earn.
 const STEP_MAX: usize = 16;
@@ -45,6 +48,14 @@ impl Session {
         self.ended_at.is_some() || self.came_at.is_none_or(|at| now.since(at) >= STALLED)
     }
 
+    /// A source that stopped coming is a pause, though no block says so.
+    pub(super) fn close_stalled_window(&mut self, now: Tick) {
+        let stalled = self.came_at.is_some_and(|at| now.since(at) >= WINDOW_STALLED);
+        if let Some(windows) = self.windows.as_mut().filter(|_| stalled) {
+            windows.close(self.feed.end());
+        }
+    }
+
     fn pump_source(&mut self, now: Tick, id: ConnectionId) -> bool {
         let chunk = self.config.chunk();
         let unwritten_max = self.config.pace.unwritten_max;
@@ -68,19 +79,15 @@ impl Session {
         true
     }
 
-    /// Source that left the ring before the socket took it.
+    /// Goes on where the ring begins. What left it before the socket took it is lost; a hole of the source is not.
     fn skip_lost(&mut self, id: ConnectionId) {
-        let start = self.feed.start();
+        let (start, forgotten) = (self.feed.start(), self.feed.forgotten());
         let Some(leg) = self.leg_mut(id) else {
             return;
         };
-        let range = media_types::MediaRange::new(leg.cursor, start);
-        let began = leg.first == Some(leg.cursor);
+        let lost = MediaRange::new(leg.cursor, forgotten);
         leg.cursor = start;
-        // Nothing was ever there before the first sound of a session.
-        if !began || self.sent_to > range.start {
-            self.drop_source(range, &super::connecting::TOO_OLD);
-        }
+        self.drop_source(lost, &super::connecting::TOO_OLD);
     }
 
     fn send_source(&mut self, now: Tick, id: ConnectionId, take: &Take) {

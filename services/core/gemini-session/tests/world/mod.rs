@@ -84,6 +84,8 @@ pub struct World {
     pub opens: Vec<u64>,
     /// Setups that went on with an earlier session.
     pub resumptions: usize,
+    /// Messages that the socket of a connection has not taken yet.
+    unwritten: BTreeMap<ConnectionId, usize>,
     family: Family,
     /// What happens to the connection of this number, from 1 on.
     script: Box<dyn Fn(u64, u64) -> Script>,
@@ -123,6 +125,7 @@ impl World {
             settlements: Vec::new(),
             opens: Vec::new(),
             resumptions: 0,
+            unwritten: BTreeMap::new(),
             family,
             script: Box::new(script),
             facts: VecDeque::new(),
@@ -291,6 +294,12 @@ impl World {
                 }
                 if let Some(server) = self.servers.get_mut(&connection) {
                     server.hear(now, &message);
+                    let unwritten = self.unwritten.entry(connection).or_default();
+                    *unwritten += usize::from(server.reads_nothing(now));
+                    assert!(
+                        *unwritten <= 22,
+                        "a socket that takes nothing is given more and more"
+                    );
                     if !server.reads_nothing(now) {
                         self.session
                             .handle_input(tick(now), Input::MessageWritten { connection });

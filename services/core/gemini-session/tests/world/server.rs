@@ -87,6 +87,8 @@ pub struct Server {
     next_chunk: u64,
     phrase_due: Option<(i16, u64)>,
     chunks: u64,
+    /// Sound of the last second: when it came, and how much.
+    pace: VecDeque<(u64, u64)>,
 }
 
 impl Server {
@@ -109,6 +111,7 @@ impl Server {
             next_chunk: 0,
             phrase_due: None,
             chunks: 0,
+            pace: VecDeque::new(),
         }
     }
 
@@ -158,6 +161,7 @@ impl Server {
                     .chunks_exact(2)
                     .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
                     .collect();
+                self.expect_pace(now, u64::try_from(samples.len()).unwrap());
                 for block in samples.chunks(320).filter(|block| block[0] == MAGIC) {
                     let block = Block {
                         phrase: block[1],
@@ -186,6 +190,16 @@ impl Server {
             }
             RealtimeInput::AudioStreamEnd(_) | RealtimeInput::Text(_) => panic!("nobody asked for that"),
         }
+    }
+
+    /// No more than twice real time, and a few messages at once.
+    fn expect_pace(&mut self, now: u64, samples: u64) {
+        self.pace.push_back((now, samples));
+        while self.pace.front().is_some_and(|(at, _)| at + 1_000 <= now) {
+            self.pace.pop_front();
+        }
+        let heard: u64 = self.pace.iter().map(|(_, samples)| samples).sum();
+        assert!(heard <= 16_000 * 2 + 16 * 300, "{heard} samples in a second");
     }
 
     /// What it says until now.

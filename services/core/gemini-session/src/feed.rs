@@ -143,6 +143,12 @@ impl Feed {
         taken
     }
 
+    /// The border between two blocks at an instant or right behind it: what speech is, is known of whole blocks.
+    pub(crate) fn border(&self, at: MediaTime) -> MediaTime {
+        let block = self.blocks.iter().find(|block| at <= block.range.start);
+        block.map_or(at.max(self.end), |block| block.range.start)
+    }
+
     /// Speech in a range.
     pub(crate) fn speech_in(&self, range: MediaRange) -> MediaTime {
         let pieces = self.blocks.iter().filter(|block| block.speech);
@@ -216,6 +222,10 @@ mod tests {
             got.extend(take.pcm);
         }
         assert_eq!(from, ms(970));
+        assert_eq!(
+            (feed.border(ms(100)), feed.border(ms(101)), feed.border(ms(999))),
+            (ms(100), ms(120), ms(1000))
+        );
         assert_eq!(got, all[..970 * 16]);
     }
 

@@ -59,6 +59,8 @@ pub struct Session {
     ended_at: Option<Tick>,
     closed: bool,
     playhead: MediaTime,
+    /// Longest lag of the connection that told its lag last.
+    lag: Duration,
     spoke_at: Option<Tick>,
     came_at: Option<Tick>,
     /// The setup that asks for least was refused too.
@@ -114,6 +116,7 @@ impl Session {
             ended_at: None,
             closed: false,
             playhead: NEVER,
+            lag: Duration::from_millis(500),
             spoke_at: None,
             came_at: None,
             bare_refused: false,

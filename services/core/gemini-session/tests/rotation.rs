@@ -114,6 +114,19 @@ fn sockets_that_die_without_a_word_lose_nothing() {
 }
 
 #[test]
+fn sockets_that_die_lose_nothing_at_a_lag_of_three_seconds() {
+    let mut config = translate();
+    config.lifetimes.age_hard = Duration::from_secs(45);
+    config.lifetimes.age_soft = Duration::from_secs(32);
+    let world = run(95, config, move |number, _| Script {
+        lag_ms: Some(2_900),
+        ends_at: Some(24_000 + number * 1_370 % 6_000),
+        ..Script::default()
+    });
+    expect_whole(&world, "lag of three seconds");
+}
+
+#[test]
 fn a_go_away_with_silence_behind_it_loses_nothing() {
     for config in [translate, dialogue] {
         for seed in 31..=34 {
@@ -234,5 +247,34 @@ fn every_piece_stands_between_the_instants_that_it_names_at_every_lag() {
             ..polite()
         });
         expect_whole(&world, &format!("lag {lag_ms}"));
+    }
+}
+
+#[test]
+fn a_model_that_is_terse_or_leaves_phrases_out_loses_no_other_phrase() {
+    for (terse, omits) in [(true, false), (false, true), (true, true)] {
+        for dies in [false, true] {
+            let mut config = translate();
+            if dies {
+                config.lifetimes.age_hard = Duration::from_secs(45);
+                config.lifetimes.age_soft = Duration::from_secs(32);
+            }
+            let phrases = nonstop(&mut Rng::new(91), 1_000, TEN_MINUTES);
+            let mut world = World::new(91, config, phrases, move |number, _| Script {
+                terse,
+                omits,
+                ends_at: Some(if dies {
+                    24_000 + number * 1_370 % 6_000
+                } else {
+                    30_000
+                }),
+                go_away_at: (!dies).then_some(20_000),
+                ending: (!dies).then(|| polite().ending).flatten(),
+                ..Script::default()
+            });
+            world.listener.omits = omits;
+            world.run_to_end();
+            expect_whole(&world, &format!("terse {terse}, omits {omits}, dies {dies}"));
+        }
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Source that was not sent when a connection takes over counts as a replay from this length on.
 const REPLAY_MIN: MediaTime = MediaTime::from_millis(300);
 
-/// Source this close to the air is not worth sending: its answer would come too late.
-const AIR_MARGIN: MediaTime = MediaTime::from_millis(1000);
+/// Source this close to the air is not worth sending: its answer would come too late. The provider's lag comes on top.
+const AIR_MARGIN: Duration = Duration::from_millis(500);
 
 pub(super) const TOO_OLD: FragmentError = FragmentError {
     class: ErrorClass::Overloaded,
@@ -174,7 +174,7 @@ impl Session {
     /// Where a connection that takes over begins: at what is owed, but with no phrase that is too old to be sent whole.
     /// Half a phrase would be answered twice, or by half.
     fn resume_at(&self) -> MediaTime {
-        let oldest = self.oldest_worth_sending();
+        let oldest = self.feed.border(self.oldest_worth_sending());
         if oldest <= self.resume_from {
             return self.resume_from;
         }
@@ -194,10 +194,8 @@ impl Session {
 
     fn oldest_worth_sending(&self) -> MediaTime {
         let newest = self.feed.end() - MediaTime::from_duration(self.config.pace.replay_max);
-        newest
-            .max(self.feed.start())
-            .max(self.playhead + AIR_MARGIN)
-            .min(self.feed.end())
+        let in_time = self.playhead + MediaTime::from_duration(self.lag + AIR_MARGIN);
+        newest.max(self.feed.start()).max(in_time).min(self.feed.end())
     }
 
     /// While the provider is not asked, nothing waits for it.

@@ -205,6 +205,11 @@ impl Session {
         }
         if let Some(latency) = latency {
             self.breaker.latency(now, latency);
+            self.lag = self
+                .leg(id)
+                .and_then(|leg| leg.lag)
+                .unwrap_or(latency)
+                .max(latency);
         }
         self.prove(id);
     }

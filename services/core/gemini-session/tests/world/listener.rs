@@ -1,4 +1,5 @@
 //! Who hears the dub, and knows what was said.
+use super::server::is_omitted;
 use super::{MAGIC, Phrase};
 use gemini_session::{ConnectionId, Speech, Supersession};
 use std::collections::BTreeSet;
@@ -21,6 +22,8 @@ pub struct Listener {
     heard: Vec<Heard>,
     superseded: Vec<(ConnectionId, u64)>,
     pub problems: Vec<String>,
+    /// The model leaves phrases out.
+    pub omits: bool,
     ids: BTreeSet<u64>,
 }
 
@@ -32,6 +35,7 @@ impl Listener {
             heard: Vec::new(),
             superseded: Vec::new(),
             problems: Vec::new(),
+            omits: false,
             ids: BTreeSet::new(),
         }
     }
@@ -102,7 +106,8 @@ impl Listener {
             of_phrase[heard.phrase].push(heard);
         }
         for (number, phrase) in self.phrases.iter().enumerate() {
-            if phrase.start < from || until <= phrase.start {
+            let omitted = self.omits && is_omitted(i16::try_from(number).unwrap());
+            if phrase.start < from || until <= phrase.start || omitted {
                 continue;
             }
             let mut times = vec![0_u32; usize::try_from(phrase.blocks).unwrap()];

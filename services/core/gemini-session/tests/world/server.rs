@@ -54,6 +54,10 @@ pub struct Script {
     pub lag_ms: Option<u64>,
     /// Handles are given.
     pub handles: bool,
+    /// Answers are a third shorter than what they answer.
+    pub terse: bool,
+    /// One phrase in 25 is left out.
+    pub omits: bool,
 }
 
 pub enum Said {
@@ -256,6 +260,9 @@ impl Server {
 
     /// The next 20 ms of an answer: what it answers, or silence.
     fn answer(&mut self, at: u64) -> Option<(i16, i16, i16)> {
+        while self.script.omits && self.blocks.front().is_some_and(|block| is_omitted(block.phrase)) {
+            self.blocks.pop_front();
+        }
         let first = *self.blocks.front()?;
         let begins = match self.phrase_due {
             Some((phrase, due)) if phrase == first.phrase => due,
@@ -273,7 +280,8 @@ impl Server {
         self.blocks.pop_front();
         // Now and then two blocks in one: the answer is a little shorter than the phrase.
         let mut last = first.number;
-        if self.rng.below(8) == 0
+        let shorter = if self.script.terse { 2 } else { 8 };
+        if self.rng.below(shorter) == 0
             && let Some(next) = self.blocks.front()
             && next.phrase == first.phrase
             && next.number == first.number + 1
@@ -392,6 +400,11 @@ impl Server {
         }
         self.marks.make_contiguous().sort_by_key(|(at, _)| *at);
     }
+}
+
+/// Whether a phrase is one of those that a model leaves out.
+pub fn is_omitted(phrase: i16) -> bool {
+    phrase % 25 == 7
 }
 
 fn message(fill: impl FnOnce(&mut ServerMessage)) -> Said {

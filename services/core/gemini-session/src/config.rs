@@ -283,87 +283,47 @@ impl Config {
 
     /// Checks what depends on each other, and names all that is wrong.
     pub fn validate(&self) -> Result<(), Vec<ConfigError>> {
-        let mut errors = Vec::new();
-        let mut check = |ok: bool, field, value: String, allowed: String| {
-            if !ok {
-                errors.push(ConfigError {
-                    field,
-                    value,
-                    allowed,
-                });
-            }
-        };
-        check(
-            !self.model.is_empty(),
-            "model",
-            String::new(),
-            "a model's name".to_owned(),
-        );
         let lifetimes = &self.lifetimes;
         let soft_max = lifetimes
             .age_hard
             .saturating_sub(lifetimes.end_margin + lifetimes.drain_reserve + lifetimes.age_jitter);
         let soft_ok = lifetimes.age_soft > lifetimes.age_jitter && lifetimes.age_soft <= soft_max;
-        check(
-            soft_ok,
-            "age_soft",
-            format!("{:?}", lifetimes.age_soft),
-            format!("up to {soft_max:?}"),
-        );
         let ring_ok = self.ring >= SECOND * 8 && self.pace.replay_max <= self.ring;
-        check(
-            ring_ok,
-            "ring",
-            format!("{:?}", self.ring),
-            "8 s and more, and no less than replay_max".to_owned(),
-        );
         let speed_ok = (1..=2).contains(&self.pace.replay_speed);
-        check(
-            speed_ok,
-            "replay_speed",
-            self.pace.replay_speed.to_string(),
-            "1 or 2".to_owned(),
-        );
         let chunk_ok = (20..=100).contains(&self.pace.chunk.as_millis());
-        check(
-            chunk_ok,
-            "chunk",
-            format!("{:?}", self.pace.chunk),
-            "20ms to 100ms".to_owned(),
-        );
+        let mut checks = vec![
+            Check::new(!self.model.is_empty(), "model", "empty", "a model's name"),
+            Check::new(
+                soft_ok,
+                "age_soft",
+                format!("{:?}", lifetimes.age_soft),
+                format!("up to {soft_max:?}"),
+            ),
+            Check::new(
+                ring_ok,
+                "ring",
+                format!("{:?}", self.ring),
+                "8 s and more, and no less than replay_max",
+            ),
+            Check::new(
+                speed_ok,
+                "replay_speed",
+                self.pace.replay_speed.to_string(),
+                "1 or 2",
+            ),
+            Check::new(
+                chunk_ok,
+                "chunk",
+                format!("{:?}", self.pace.chunk),
+                "20ms to 100ms",
+            ),
+        ];
         match &self.family {
-            Family::Translate(translate) => {
-                let target = &translate.target_language;
-                let known = translate_language(target).is_ok();
-                check(
-                    known,
-                    "target_language",
-                    format!("{target:?}"),
-                    TRANSLATE_LANGUAGES.join(" "),
-                );
-            }
-            Family::Dialogue(dialogue) => {
-                let longest = self.hold.saturating_sub(Dialogue::ANSWER_RESERVE);
-                let fits = dialogue.window_max >= SECOND && dialogue.window_max <= longest;
-                let allowed = format!("1s to the hold less 5s, here {longest:?}");
-                check(fits, "window_max", format!("{:?}", dialogue.window_max), allowed);
-                let ordered = dialogue.window_min <= dialogue.window_max;
-                check(
-                    ordered,
-                    "window_min",
-                    format!("{:?}", dialogue.window_min),
-                    "up to window_max".to_owned(),
-                );
-                let hint = dialogue.instruction.len();
-                check(
-                    hint > 0,
-                    "instruction",
-                    "empty".to_owned(),
-                    "some words".to_owned(),
-                );
-            }
+            Family::Translate(translate) => checks.push(translate.check()),
+            Family::Dialogue(dialogue) => checks.extend(dialogue.checks(self.hold)),
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        let wrong: Vec<ConfigError> = checks.into_iter().filter_map(|check| check.0.err()).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
     pub(crate) fn chunk(&self) -> MediaTime {
@@ -372,6 +332,56 @@ impl Config {
 
     pub(crate) fn is_translate(&self) -> bool {
         matches!(self.family, Family::Translate(_))
+    }
+}
+
+/// One thing that has to hold.
+struct Check(Result<(), ConfigError>);
+
+impl Check {
+    fn new(ok: bool, field: &'static str, value: impl Into<String>, allowed: impl Into<String>) -> Self {
+        let error = || ConfigError {
+            field,
+            value: value.into(),
+            allowed: allowed.into(),
+        };
+        Self(if ok { Ok(()) } else { Err(error()) })
+    }
+}
+
+impl Translate {
+    fn check(&self) -> Check {
+        let target = &self.target_language;
+        let known = translate_language(target).is_ok();
+        Check::new(
+            known,
+            "target_language",
+            format!("{target:?}"),
+            TRANSLATE_LANGUAGES.join(" "),
+        )
+    }
+}
+
+impl Dialogue {
+    fn checks(&self, hold: Duration) -> [Check; 3] {
+        let longest = hold.saturating_sub(Self::ANSWER_RESERVE);
+        let fits = self.window_max >= SECOND && self.window_max <= longest;
+        let ordered = self.window_min <= self.window_max;
+        [
+            Check::new(
+                fits,
+                "window_max",
+                format!("{:?}", self.window_max),
+                format!("1s to the hold less 5s, here {longest:?}"),
+            ),
+            Check::new(
+                ordered,
+                "window_min",
+                format!("{:?}", self.window_min),
+                "up to window_max",
+            ),
+            Check::new(!self.instruction.is_empty(), "instruction", "empty", "some words"),
+        ]
     }
 }
 

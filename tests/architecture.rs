@@ -9,6 +9,8 @@ mod tree;
 
 #[path = "architecture/crates.rs"]
 mod crates;
+#[path = "architecture/native.rs"]
+mod native;
 #[path = "architecture/settings.rs"]
 mod settings;
 #[path = "architecture/sizes.rs"]

@@ -39,12 +39,45 @@ const fn recipe(tool: Tool) -> Recipe {
             expected: " (about 5 min on 2 cores)",
             vendored: false,
         },
+        Tool::Compose => Recipe {
+            package: "github.com/docker/compose/v5/cmd",
+            ldflags: "-s -w -X github.com/docker/compose/v5/internal.Version=v5.1.2",
+            expected: " (about 45 s on 2 cores)",
+            vendored: false,
+        },
+        Tool::Buildx => Recipe {
+            package: "github.com/docker/buildx/cmd/buildx",
+            ldflags: "-s -w -X github.com/docker/buildx/version.Version=v0.33.0",
+            expected: " (about 95 s on 2 cores)",
+            vendored: false,
+        },
+        Tool::Prometheus => prometheus("github.com/prometheus/prometheus/cmd/prometheus"),
+        Tool::Promtool => prometheus("github.com/prometheus/prometheus/cmd/promtool"),
+    }
+}
+
+const fn prometheus(package: &'static str) -> Recipe {
+    Recipe {
+        package,
+        ldflags: "-s -w -X github.com/prometheus/common/version.Version=3.13.5",
+        expected: " (some minutes on 2 cores)",
+        vendored: false,
+    }
+}
+
+/// Folder of the module that pins a tool; a project's programs share one.
+const fn folder(tool: Tool) -> &'static str {
+    match tool {
+        Tool::Promtool => Tool::Prometheus.name(),
+        Tool::MediaMtx | Tool::Grpcurl | Tool::Jaeger | Tool::Compose | Tool::Buildx | Tool::Prometheus => {
+            tool.name()
+        }
     }
 }
 
 /// Builds and admits the binary; returns the way in words.
 pub fn build(tool: Tool, cache: &Cache) -> Result<String> {
-    let module = binaries::root()?.join("deploy/tools").join(tool.name());
+    let module = binaries::root()?.join("deploy/tools").join(folder(tool));
     let scratch = cache.scratch(tool)?;
     let folder = scratch.path();
     for file in ["go.mod", "go.sum"] {

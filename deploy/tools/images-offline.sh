@@ -36,9 +36,14 @@ make_base() {
   say "$BASE_IMAGE: debootstrap trixie (about 30 s)"
   debootstrap --variant=minbase --include=ca-certificates trixie "$work/base" > "$work/log" 2>&1 \
     || { cat "$work/log" >&2; die "debootstrap failed"; }
-  # What the official slim image leaves out too.
-  rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/* \
-    "$work"/base/usr/share/doc/* "$work"/base/usr/share/man/* "$work"/base/usr/share/locale/* "$work"/base/usr/share/info/*
+  # What the official slim image leaves out too, now and at each installation: archives, manuals, translations.
+  (
+    cd "$work/base"
+    rm -rf var/cache/apt/archives/*.deb var/lib/apt/lists/* usr/share/doc/* usr/share/man/* usr/share/locale/* usr/share/info/*
+    for folder in doc man locale info; do echo "path-exclude /usr/share/$folder/*"; done > etc/dpkg/dpkg.cfg.d/slim
+    echo 'path-include /usr/share/doc/*/copyright' >> etc/dpkg/dpkg.cfg.d/slim
+    echo 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin"; };' > etc/apt/apt.conf.d/slim
+  )
   tar -C "$work/base" -c . | docker import --change 'CMD ["bash"]' - "$BASE_IMAGE" > /dev/null
   note "$BASE_IMAGE"
 }

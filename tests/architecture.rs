@@ -11,6 +11,8 @@ mod tree;
 mod crates;
 #[path = "architecture/native.rs"]
 mod native;
+#[path = "architecture/observability.rs"]
+mod observability;
 #[path = "architecture/settings.rs"]
 mod settings;
 #[path = "architecture/sizes.rs"]

@@ -51,11 +51,20 @@ fn of_image() -> BTreeSet<String> {
         .collect()
 }
 
-fn problems<'n>(here: &str, names: impl Iterator<Item = &'n String>, there: &BTreeSet<String>) -> Vec<String> {
+fn problems<'n>(
+    here: &str,
+    names: impl Iterator<Item = &'n String>,
+    there: &BTreeSet<String>,
+) -> Vec<String> {
     let names: BTreeSet<String> = names.cloned().collect();
     names
         .symmetric_difference(there)
-        .map(|name| format!("{name}: only in {}", if there.contains(name) { "the code" } else { here }))
+        .map(|name| {
+            format!(
+                "{name}: only in {}",
+                if there.contains(name) { "the code" } else { here }
+            )
+        })
         .collect()
 }
 
@@ -67,7 +76,10 @@ fn the_document_lists_the_packages_and_elements_of_the_code() {
         let listed = document.get(package).cloned().unwrap_or_default();
         found.extend(problems(DOCUMENT, listed.iter(), elements));
     }
-    expect_none(&found, "bring the table in line with services/media-edge/src/gst/elements.rs");
+    expect_none(
+        &found,
+        "bring the table in line with services/media-edge/src/gst/elements.rs",
+    );
 }
 
 #[test]

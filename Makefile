@@ -62,7 +62,7 @@ images-offline: ## builds every image without an image registry
 	@deploy/tools/images-offline.sh
 
 compose-test: ## tests the containers, from a machine without Docker to the verdict
-	@deploy/tools/compose-test.sh $(DRILLS)
+	@deploy/tools/compose-test.sh $(COMPOSE_TEST_DRILLS)
 
 clean: ## deletes what was built here and the stacks' state; the cache of real parts stays
 	cargo clean

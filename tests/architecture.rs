@@ -7,6 +7,8 @@
 #[path = "architecture/tree.rs"]
 mod tree;
 
+#[path = "architecture/compose.rs"]
+mod compose;
 #[path = "architecture/crates.rs"]
 mod crates;
 #[path = "architecture/native.rs"]

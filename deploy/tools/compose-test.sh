@@ -3,27 +3,27 @@
 #
 #   YES=1 deploy/tools/compose-test.sh [DRILL…]     all drills, or those named (see `compose-drills --list`)
 #
-#   IMAGES=offline    images from Debian's packages, Go modules and binaries built outside (the default)
-#   IMAGES=registry   images as a user builds them, from the registries' base images
-#   KEEP=1            leaves engine, images and containers as they are, for the next run
+#   COMPOSE_TEST_IMAGES=offline    images from Debian's packages, Go modules and binaries built outside (the default)
+#   COMPOSE_TEST_IMAGES=registry   images as a user builds them, from the registries' base images
+#   COMPOSE_TEST_KEEP=1            leaves engine, images and containers as they are, for the next run
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
-: "${IMAGES:=offline}" "${KEEP:=0}"
+: "${COMPOSE_TEST_IMAGES:=offline}" "${COMPOSE_TEST_KEEP:=0}"
 begun=$SECONDS
 say() { printf 'compose-test: %s\n' "$*" >&2; }
 
-case $IMAGES in
+case $COMPOSE_TEST_IMAGES in
   offline | registry) ;;
-  *) say "IMAGES=$IMAGES: allowed are offline and registry"; exit 64 ;;
+  *) say "COMPOSE_TEST_IMAGES=$COMPOSE_TEST_IMAGES: allowed are offline and registry"; exit 64 ;;
 esac
 
 made=
 clean_up() {
   status=$?
   trap - EXIT INT TERM
-  if [ "$KEEP" = 1 ]; then
-    say "KEEP=1: engine and images stay; deploy/tools/engine.sh stop takes the engine away"
+  if [ "$COMPOSE_TEST_KEEP" = 1 ]; then
+    say "COMPOSE_TEST_KEEP=1: engine and images stay; deploy/tools/engine.sh stop takes the engine away"
   else
     # Only what was not there before; with an engine of our own everything goes anyway.
     if [ -n "$made" ] && docker version >/dev/null 2>&1; then
@@ -48,10 +48,11 @@ trap 'exit 143' TERM
 images > "$made"
 
 build_images() {
-  if [ "$IMAGES" = offline ]; then
+  if [ "$COMPOSE_TEST_IMAGES" = offline ]; then
     deploy/tools/images-offline.sh
   else
     docker compose --profile demo build
+    docker compose build prometheus
     MEDIA_EDGE_VARIANT=-slim docker compose build media-edge
   fi
 }
@@ -63,13 +64,16 @@ first=$((SECONDS - at))
 at=$SECONDS
 build_images
 again=$((SECONDS - at))
-# What `docker compose` is told by the build only; the drills start what is built.
 echo
 echo "| build | time |"
 echo "|---|---|"
-echo "| all images, first (cold: $was_cold, $IMAGES) | $first s |"
+echo "| all images, first (cold: $was_cold, $COMPOSE_TEST_IMAGES) | $first s |"
 echo "| all images, again (warm) | $again s |"
 echo
+
+promtool=$("$target/debug/local-stack" which promtool)
+"$promtool" check config deploy/prometheus/prometheus.yml
+"$promtool" test rules deploy/prometheus/tests/*.yml
 
 status=0
 "$target/debug/compose-drills" "$@" || status=$?

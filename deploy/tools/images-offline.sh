@@ -5,13 +5,14 @@
 #   deploy/tools/images-offline.sh        everything
 #
 # Needs: a Docker engine with compose and buildx, debootstrap (as root), Rust, Go. An image that is there already
-# under its name is taken as it is. BASE_IMAGE, MEDIAMTX_IMAGE and JAEGER_IMAGE name others.
+# under its name is taken as it is. BASE_IMAGE, MEDIAMTX_IMAGE, JAEGER_IMAGE and PROMETHEUS_IMAGE name others. Grafana
+# comes from no package registry: of the profile `observability` only Prometheus is built here.
 set -eu
 cd "$(dirname "$0")/../.."
-: "${BASE_IMAGE:=debian:trixie-slim}" "${MEDIAMTX_IMAGE:=bluenviron/mediamtx:1.20.1}"
+: "${BASE_IMAGE:=debian:trixie-slim}" "${MEDIAMTX_IMAGE:=bluenviron/mediamtx:1.20.1}" "${PROMETHEUS_IMAGE:=prom/prometheus:v3.13.5}"
 # The newest Jaeger that a Go module reaches is older than the image of the compose file, so it has a name of its own.
 : "${JAEGER_IMAGE:=dub/jaeger-module:2.13.0}"
-export BASE_IMAGE MEDIAMTX_IMAGE JAEGER_IMAGE BINARIES=prebuilt
+export BASE_IMAGE MEDIAMTX_IMAGE PROMETHEUS_IMAGE JAEGER_IMAGE BINARIES=prebuilt
 target=${CARGO_TARGET_DIR:-target}
 local_stack=$target/debug/local-stack
 made=${IMAGES_MADE_LIST:-/dev/null}
@@ -61,7 +62,7 @@ make_upstream() {
 
 compile() {
   say "compiling our programs (release)"
-  cargo build --release -p orchestrator -p media-edge -p dubber -p mtx-hook -p media-judge
+  cargo build --release --locked -p orchestrator -p media-edge -p dubber -p mtx-hook -p media-judge
   mkdir -p "deploy/docker/bin/$arch"
   for program in orchestrator media-edge dubber mtx-hook media-judge; do
     strip --strip-debug -o "$work/program" "$target/release/$program"
@@ -72,13 +73,15 @@ compile() {
 
 begun=$(date +%s)
 took() { echo "$(($(date +%s) - begun)) s"; }
-[ -x "$local_stack" ] || cargo build -p local-stack
+[ -x "$local_stack" ] || cargo build --locked -p local-stack
 exists "$BASE_IMAGE" || make_base
 exists "$MEDIAMTX_IMAGE" || make_upstream "$MEDIAMTX_IMAGE" mediamtx /mediamtx
 exists "$JAEGER_IMAGE" || make_upstream "$JAEGER_IMAGE" jaeger /cmd/jaeger/jaeger-linux
 say "what the images stand on is there after $(took)"
+exists "$PROMETHEUS_IMAGE" || make_upstream "$PROMETHEUS_IMAGE" prometheus /bin/prometheus
 compile
 say "our programs are compiled after $(took)"
 docker compose --profile demo build
+docker compose build prometheus
 MEDIA_EDGE_VARIANT=-slim docker compose build media-edge
 say "all images are built after $(took)"

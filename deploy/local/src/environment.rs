@@ -105,6 +105,10 @@ pub fn wired(said: Env, facts: &Facts<'_>) -> Env {
     }
     let recordings = facts.state.join("recordings/%path/%Y-%m-%d_%H-%M-%S-%f");
     wire("MTX_PATHDEFAULTS_RECORDPATH", recordings.display().to_string());
+    wire(
+        "ORCH_STATE_DIR",
+        facts.state.join("orchestrator").display().to_string(),
+    );
     if facts.jaeger {
         wire("OTEL_EXPORTER_OTLP_ENDPOINT", http(ports.otlp));
     }
@@ -151,6 +155,12 @@ mod tests {
         let env = wired(said, &facts(0, false));
         assert_eq!(env.get("ORCH_HOOK_BASE_URL"), Some("http://127.0.0.1:7000"));
         assert_eq!(env.get("WORKER_BUFFER_TARGET"), Some("2s"));
+    }
+
+    #[test]
+    fn what_outlives_the_parts_lies_in_the_folder_of_the_stack() {
+        let env = wired(Env::default(), &facts(0, false));
+        assert_eq!(env.get("ORCH_STATE_DIR"), Some("/stack/state/orchestrator"));
     }
 
     #[test]

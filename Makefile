@@ -1,6 +1,6 @@
 # The words of this house, the same at home and in CI.
 .DEFAULT_GOAL := help
-.PHONY: help prepare build tools check test demo up bench dev down logs ps clean
+.PHONY: help prepare build tools check test demo up bench dev down logs ps images-offline compose-test clean
 SHELL := /bin/sh
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -12,7 +12,7 @@ COMPOSE := docker compose
 # what stands on its command line to the programs.
 
 help: ## shows these words
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 prepare: ## names and installs what this machine lacks (YES=1: without asking)
 	@deploy/tools/prepare.sh
@@ -57,6 +57,12 @@ logs: ## follows the containers' logs
 
 ps: ## lists the containers
 	$(COMPOSE) ps
+
+images-offline: ## builds every image without an image registry
+	@deploy/tools/images-offline.sh
+
+compose-test: ## tests the containers, from a machine without Docker to the verdict
+	@deploy/tools/compose-test.sh $(COMPOSE_TEST_DRILLS)
 
 clean: ## deletes what was built here and the stacks' state; the cache of real parts stays
 	cargo clean

@@ -7,8 +7,14 @@
 #[path = "architecture/tree.rs"]
 mod tree;
 
+#[path = "architecture/compose.rs"]
+mod compose;
 #[path = "architecture/crates.rs"]
 mod crates;
+#[path = "architecture/native.rs"]
+mod native;
+#[path = "architecture/observability.rs"]
+mod observability;
 #[path = "architecture/settings.rs"]
 mod settings;
 #[path = "architecture/sizes.rs"]

@@ -46,12 +46,20 @@ const HOOK: &[Setting] = &[
 ];
 
 /// Settings of MediaMTX that a user of this stack touches besides its listen addresses.
-const MEDIAMTX: &[Setting] = &[setting(
-    "MTX_WEBRTCADDITIONALHOSTS",
-    "127.0.0.1",
-    "addresses, comma separated",
-    "Where a browser that publishes by WHIP reaches MediaMTX",
-)];
+const MEDIAMTX: &[Setting] = &[
+    setting(
+        "MTX_WEBRTCADDITIONALHOSTS",
+        "127.0.0.1",
+        "addresses, comma separated",
+        "Where a browser that publishes by WHIP reaches MediaMTX",
+    ),
+    setting(
+        "MTX_PATHDEFAULTS_RECORDPATH",
+        "/recordings/%path/%Y-%m-%d_%H-%M-%S-%f",
+        "a path with %path and %Y %m %d %H %M %S %f",
+        "Where recordings lie",
+    ),
+];
 
 /// Listen addresses of MediaMTX and Jaeger as their own config files have them.
 fn real_parts() -> Vec<(String, String)> {
@@ -76,9 +84,21 @@ fn real_parts() -> Vec<(String, String)> {
     found
 }
 
+#[test]
+fn the_example_and_mediamtx_agree_on_where_recordings_lie() {
+    let config = text("deploy/mediamtx/mediamtx.yml");
+    let path = config
+        .lines()
+        .find_map(|line| line.strip_prefix("  recordPath: "));
+    let declared = MEDIAMTX
+        .iter()
+        .find(|setting| setting.key == "MTX_PATHDEFAULTS_RECORDPATH");
+    assert_eq!(path, declared.map(|setting| setting.default));
+}
+
 /// Where a setting is declared, and the setting.
 fn declared() -> Vec<(&'static str, &'static Setting)> {
-    let tables: [(&str, &[Setting]); 8] = [
+    let tables: [(&str, &[Setting]); 9] = [
         ("orchestrator", orchestrator::config::SETTINGS),
         ("media-edge", media_edge::config::SETTINGS),
         ("dubber", dubber::config::SETTINGS),
@@ -87,6 +107,7 @@ fn declared() -> Vec<(&'static str, &'static Setting)> {
         ("bench", dub_tests::bench::SETTINGS),
         ("mtx-hook", HOOK),
         ("MediaMTX", MEDIAMTX),
+        ("compose", crate::compose::COMPOSE),
     ];
     tables
         .into_iter()

@@ -6,7 +6,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const WORDS: &[&str] = &[
-    "help", "prepare", "build", "tools", "check", "test", "demo", "up", "bench", "dev", "down", "logs", "ps",
+    "help",
+    "prepare",
+    "build",
+    "tools",
+    "check",
+    "test",
+    "demo",
+    "up",
+    "bench",
+    "dev",
+    "down",
+    "logs",
+    "ps",
+    "images-offline",
+    "compose-test",
     "clean",
 ];
 
@@ -189,7 +203,7 @@ fn makefile_words() -> BTreeSet<String> {
         .filter(|line| line.contains("## "))
         .filter_map(|line| line.split_once(':'))
         .map(|(word, _)| word.to_owned())
-        .filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()))
+        .filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
         .collect()
 }
 

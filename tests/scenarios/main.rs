@@ -9,6 +9,7 @@ mod dubbing;
 mod faults;
 mod inspection;
 mod publisher;
+mod recording;
 mod sound;
 mod sources;
 mod stack;

@@ -1,6 +1,6 @@
 //! What media-edge told about a stream while it ran, and where a moment of its timeline is heard in a recording.
 
-use crate::Live;
+use crate::Services;
 use anyhow::{Result, ensure};
 use dub_proto::{
     edge::v1::{Fate, Fragment, GetWorkerRequest, Worker},
@@ -120,9 +120,9 @@ pub struct Journal {
 
 impl Journal {
     /// Begins to ask; a stream without a worker is asked for again.
-    pub fn start(live: &Live, id: &str) -> Result<Self> {
+    pub fn start(services: &Services, id: &str) -> Result<Self> {
         let told = Arc::new(Mutex::new(Told::default()));
-        let mut edge = live.edge()?;
+        let mut edge = services.edge()?;
         let id = id.to_owned();
         let kept = Arc::clone(&told);
         let mut asking = JoinSet::new();

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use service_kit::settings::Env;
+use service_kit::settings::{Env, Setting};
 
 use crate::listeners::{LISTENERS, Ports};
+use crate::settings::{RECORD_IN, RECORD_OUT};
 
-/// Settings that point one part at another. In `.env` they name the hosts of the container network, which do not
-/// exist here, so they are not taken from that file.
+/// Settings that point one part at another or at a folder. In `.env` they name hosts and volumes of the containers,
+/// which do not exist here, so they are not taken from that file.
 const PEERS: &[&str] = &[
     "ORCH_EDGE_URL",
     "ORCH_MEDIAMTX_API_URL",
@@ -20,6 +21,15 @@ const PEERS: &[&str] = &[
     "WORKER_MEDIAMTX_SRT_PORT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "MTX_HOOK_BIN",
+    "MTX_PATHDEFAULTS_RECORDPATH",
+    "ORCH_STATE_DIR",
+];
+
+/// Which setting of ours turns on the recording of which path, by MediaMTX's name for it: it looks paths up by their
+/// names in capitals.
+const RECORDS: [(&Setting, &str); 2] = [
+    (&RECORD_IN, "MTX_PATHS_~^LIVE/([^/]+)/IN$_RECORD"),
+    (&RECORD_OUT, "MTX_PATHS_~^LIVE/([^/]+)/OUT$_RECORD"),
 ];
 
 /// What the wiring needs to know.
@@ -29,6 +39,8 @@ pub struct Facts<'a> {
     pub offset: u16,
     /// The hook program.
     pub hook: &'a Path,
+    /// Where parts keep what outlives them.
+    pub state: &'a Path,
     /// Whether a Jaeger of ours takes traces.
     pub jaeger: bool,
 }
@@ -88,6 +100,15 @@ pub fn wired(said: Env, facts: &Facts<'_>) -> Env {
     wire("MTX_WEBRTCADDITIONALHOSTS", "127.0.0.1".to_owned());
     wire("MTX_HOOK_BIN", facts.hook.display().to_string());
     wire("LOG_FORMAT", "json".to_owned());
+    for (setting, key) in RECORDS {
+        wire(key, said.get(setting.key).unwrap_or(setting.default).to_owned());
+    }
+    let recordings = facts.state.join("recordings/%path/%Y-%m-%d_%H-%M-%S-%f");
+    wire("MTX_PATHDEFAULTS_RECORDPATH", recordings.display().to_string());
+    wire(
+        "ORCH_STATE_DIR",
+        facts.state.join("orchestrator").display().to_string(),
+    );
     if facts.jaeger {
         wire("OTEL_EXPORTER_OTLP_ENDPOINT", http(ports.otlp));
     }
@@ -103,6 +124,7 @@ mod tests {
         Facts {
             offset,
             hook: Path::new("/bin/mtx-hook"),
+            state: Path::new("/stack/state"),
             jaeger,
         }
     }
@@ -133,6 +155,28 @@ mod tests {
         let env = wired(said, &facts(0, false));
         assert_eq!(env.get("ORCH_HOOK_BASE_URL"), Some("http://127.0.0.1:7000"));
         assert_eq!(env.get("WORKER_BUFFER_TARGET"), Some("2s"));
+    }
+
+    #[test]
+    fn what_outlives_the_parts_lies_in_the_folder_of_the_stack() {
+        let env = wired(Env::default(), &facts(0, false));
+        assert_eq!(env.get("ORCH_STATE_DIR"), Some("/stack/state/orchestrator"));
+    }
+
+    #[test]
+    fn recording_is_off_unless_said_and_lands_in_the_folder_of_the_stack() {
+        let record = |said: Env| {
+            let env = wired(said, &facts(0, false));
+            RECORDS.map(|(_, key)| env.get(key).unwrap_or_default().to_owned())
+        };
+        assert_eq!(record(Env::default()), ["false", "false"]);
+        assert_eq!(
+            record(Env::from_pairs([("RECORD_OUT", "true")])),
+            ["false", "true"]
+        );
+        let env = wired(Env::default(), &facts(0, false));
+        let path = env.get("MTX_PATHDEFAULTS_RECORDPATH").unwrap_or_default();
+        assert!(path.starts_with("/stack/state/recordings/%path/"), "{path}");
     }
 
     #[test]

@@ -30,12 +30,12 @@ enum Command {
     Demo,
     /// Puts mediamtx, grpcurl and jaeger, or those named, into the cache
     Tools {
-        /// mediamtx, grpcurl, jaeger
+        /// mediamtx, grpcurl, jaeger, compose, buildx, prometheus, promtool
         names: Vec<Tool>,
     },
     /// Prints the path of a tool, preparing it first
     Which {
-        /// mediamtx, grpcurl or jaeger
+        /// mediamtx, grpcurl, jaeger, compose, buildx, prometheus or promtool
         name: Tool,
     },
 }

@@ -61,6 +61,20 @@ pub const JAEGER_BIN: Setting = Setting {
     allowed: "a path",
     help: "Jaeger (version 2) binary of the local stack; unset means the cache; without one the stack runs untraced",
 };
+/// Whether what a publisher sends is recorded.
+pub const RECORD_IN: Setting = Setting {
+    key: "RECORD_IN",
+    default: "false",
+    allowed: "true|false",
+    help: "whether MediaMTX records what publishers send, in fMP4 kept for a day and served by its playback port",
+};
+/// Whether the dubbed output is recorded.
+pub const RECORD_OUT: Setting = Setting {
+    key: "RECORD_OUT",
+    default: "false",
+    allowed: "true|false",
+    help: "whether MediaMTX records the dubbed output, likewise",
+};
 /// How long the demo is on air.
 pub const DEMO_SECONDS: Setting = Setting {
     key: "DEMO_SECONDS",
@@ -79,6 +93,8 @@ pub const STACK_SETTINGS: &[Setting] = &[
     MEDIAMTX_BIN,
     GRPCURL_BIN,
     JAEGER_BIN,
+    RECORD_IN,
+    RECORD_OUT,
     DEMO_SECONDS,
 ];
 
@@ -121,6 +137,10 @@ impl StackSettings {
                 None
             }
         };
+        // The wiring hands them on to MediaMTX, which would refuse another word in its own way.
+        for record in [&RECORD_IN, &RECORD_OUT] {
+            reader.flag(record);
+        }
         reader.finish()?;
         Ok(Self {
             offset,
@@ -149,9 +169,10 @@ mod tests {
             ("STACK_PORT_OFFSET", "70000"),
             ("STACK_RESTART", "maybe"),
             ("DEMO_SECONDS", "soon"),
+            ("RECORD_OUT", "yes"),
         ]);
         let said = StackSettings::read(&env).unwrap_err().to_string();
-        for key in ["STACK_PORT_OFFSET", "STACK_RESTART", "DEMO_SECONDS"] {
+        for key in ["STACK_PORT_OFFSET", "STACK_RESTART", "DEMO_SECONDS", "RECORD_OUT"] {
             assert!(said.contains(key), "{said}");
         }
     }

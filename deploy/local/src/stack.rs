@@ -156,10 +156,11 @@ impl Builder {
             .unwrap_or_else(|| root.join(format!(".run/stack-{}", block.offset)));
         let dir = std::path::absolute(&dir).with_context(|| format!("resolving {}", dir.display()))?;
         prepare_dir(&dir, self.fresh)?;
-        let hook = bin_dir.join("mtx-hook");
+        let (hook, state) = (bin_dir.join("mtx-hook"), dir.join("state"));
         let facts = environment::Facts {
             offset: block.offset,
             hook: &hook,
+            state: &state,
             jaeger: jaeger.is_some(),
         };
         let env = environment::wired(said, &facts);

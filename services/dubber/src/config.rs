@@ -366,6 +366,26 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_key_file_means_no_key_and_an_unreadable_one_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key");
+        std::fs::write(&file, "\n").unwrap();
+        let config = read(&[("WORKER_GEMINI_API_KEY_FILE", file.to_str().unwrap())]).unwrap();
+        assert_eq!(config.warnings, read(&[]).unwrap().warnings);
+
+        let missing = directory.path().join("nothing");
+        let error = read(&[("WORKER_GEMINI_API_KEY_FILE", missing.to_str().unwrap())]).unwrap_err();
+        let error = error.to_string();
+        for word in [
+            "WORKER_GEMINI_API_KEY_FILE",
+            missing.to_str().unwrap(),
+            "write the secret into this file",
+        ] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
     fn a_provider_that_is_not_here_is_refused_with_those_that_are() {
         for provider in ["gemini-live", "local", "gemini"] {
             let error = read(&[("WORKER_STS_PROVIDER", provider)])

@@ -74,6 +74,8 @@ settings! {
         "Sample rate between the services.";
     PCM_CHANNELS "WORKER_AUDIO_PCM_CHANNELS" "2" "2"
         "Channels between the services.";
+    EXECUTION_PROFILE "EXECUTION_PROFILE" "cpu" "cpu"
+        "What media is worked on with; this version has the CPU alone.";
     AAC_BITRATE "WORKER_AAC_BITRATE" "128000" "32000..320000"
         "Bit rate of the dubbed audio, in bit/s.";
 }
@@ -168,6 +170,7 @@ impl WorkerConfig {
             &PCM_SAMPLE_RATE_HZ,
             &PCM_CHANNELS,
             &BACKPRESSURE_MODE,
+            &EXECUTION_PROFILE,
         ] {
             reader.fixed(fixed);
         }
@@ -319,6 +322,7 @@ mod tests {
             ("WORKER_AUDIO_PCM_SAMPLE_RATE_HZ", "44100"),
             ("WORKER_AUDIO_PCM_CHANNELS", "1"),
             ("WORKER_BACKPRESSURE_MODE", "drop"),
+            ("EXECUTION_PROFILE", "cuda"),
         ];
         let errors = ServeConfig::read(&Env::from_pairs(wrong)).unwrap_err();
         let named: BTreeSet<_> = errors.errors().iter().map(|error| error.key.as_str()).collect();

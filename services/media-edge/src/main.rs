@@ -1,6 +1,7 @@
-//! The media-edge program: `serve` and the two children that it is made of.
+//! The media-edge program: `serve`, the two children that it is made of, and a look at what they need.
 
 use media_edge::config::{ADMIN_ADDR, SETTINGS, ServeConfig};
+use media_edge::gst::elements;
 use media_edge::{children, serve};
 use service_kit::cli::{Invocation, Program, parse, print_config, report_config_errors};
 use service_kit::telemetry::TELEMETRY_SETTINGS;
@@ -17,6 +18,10 @@ const PROGRAM: Program = Program {
         ),
         ("worker", "keep the air of one stream; started by serve"),
         ("ingest", "pull and decode one source; started by a worker"),
+        (
+            "elements",
+            "list the GStreamer elements in use with their Debian packages; 1 when one is missing",
+        ),
     ],
 };
 
@@ -31,6 +36,7 @@ fn main() -> ExitCode {
         Invocation::Run { command, env } => match command.as_deref() {
             Some("worker") => children::run_worker(&env),
             Some("ingest") => children::run_ingest(&env),
+            Some("elements") => elements::run(),
             Some(_) | None => serve::run(&env),
         },
     }

@@ -1,22 +1,27 @@
 //! The order of construction and, mirrored, of drain.
-use crate::config::{Config, WorkerMode};
+use crate::config::{Config, STATE_DIR, WorkerMode};
 use crate::edge_client::{EdgeClient, EdgeLink};
 use crate::hooks::{self, Hooks};
 use crate::mediamtx_client::MediaMtxClient;
 use crate::metrics::Metrics;
 use crate::operator::{CHANGES_MAX, Operator};
 use crate::registry::Registry;
+use crate::state_dir::{Keeper, KeeperTask};
 use crate::stream_task::Shared;
 use dub_proto::orchestrator::v1::orchestrator_service_server::OrchestratorServiceServer;
 use dub_proto::{ERROR_DETAILS_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET};
+use media_types::StreamId;
+use service_kit::exit::{ExitWith, code};
 use service_kit::{
     Admin, Clock, GrpcServer, Identity, LogStream, OnEnd, Readiness, Signals, Tasks, exit, net, telemetry,
 };
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use stream_lifecycle::Memory;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tonic::service::Routes;
@@ -68,6 +73,8 @@ pub struct App {
     addresses: Addresses,
     readiness: Readiness,
     shared: Arc<Shared>,
+    keeping: Option<KeeperTask>,
+    kept: BTreeMap<StreamId, Memory>,
 }
 
 impl App {
@@ -89,6 +96,7 @@ impl App {
             grpc: grpc.local_addr()?,
             admin: admin.local_addr()?,
         };
+        let (keeper, keeping, kept) = open_state(&config, &metrics)?;
         let shared = Arc::new(Shared {
             policy: config.policy.clone(),
             settings: config.stream_settings.clone(),
@@ -97,6 +105,7 @@ impl App {
             mediamtx: MediaMtxClient::new(&config.mediamtx_api_url)?,
             metrics,
             clock: Clock::new(),
+            keeper,
             changes: broadcast::channel(CHANGES_MAX).0,
         });
         Ok(Self {
@@ -107,6 +116,8 @@ impl App {
             addresses,
             readiness,
             shared,
+            keeping,
+            kept,
         })
     }
 
@@ -125,6 +136,8 @@ impl App {
             addresses,
             readiness,
             shared,
+            keeping,
+            kept,
         } = self;
         tracing::info!(http = %addresses.http, grpc = %addresses.grpc, admin = %addresses.admin, "listening");
         let mut tasks = Tasks::new();
@@ -133,7 +146,11 @@ impl App {
             config.path_pattern.clone(),
             config.workers_max,
             Arc::clone(&shared),
+            kept,
         );
+        if let Some(keeping) = keeping {
+            tasks.spawn("state", OnEnd::Log, keeping.run(token.clone()));
+        }
         admin.spawn_into(&mut tasks);
         tasks.spawn("registry", OnEnd::StopService, registry_task.run(token.clone()));
         if config.worker_mode == WorkerMode::Process {
@@ -156,6 +173,7 @@ impl App {
             registry: registry.clone(),
             settings: shared.settings.clone(),
             changes: shared.changes.clone(),
+            keeper: shared.keeper.clone(),
         };
         let routes = Routes::new(OrchestratorServiceServer::new(operator));
         let descriptors = [FILE_DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET];
@@ -178,4 +196,25 @@ impl App {
         readiness.set(true, "serving");
         tasks.run_until_shutdown(signals, config.drain).await
     }
+}
+
+/// What a process before this one knew, and who writes down what this one knows; nobody where no folder is set.
+fn open_state(
+    config: &Config,
+    metrics: &Metrics,
+) -> anyhow::Result<(Keeper, Option<KeeperTask>, BTreeMap<StreamId, Memory>)> {
+    let key = STATE_DIR.key;
+    let Some(path) = config.state_dir.clone() else {
+        tracing::info!("no state is kept: {key} is not set");
+        return Ok((Keeper::default(), None, BTreeMap::new()));
+    };
+    let shown = path.display().to_string();
+    let (keeper, task, kept) = Keeper::open(path, metrics.clone()).map_err(|error| {
+        let text = format!(
+            "{key}={shown:?}: cannot be read: {error}; give its user the rights, or delete what it holds"
+        );
+        anyhow::Error::new(ExitWith(code::CONFIG)).context(text)
+    })?;
+    tracing::info!(path = shown, streams = kept.len(), "state is kept");
+    Ok((keeper, Some(task), kept))
 }

@@ -4,6 +4,7 @@ use media_types::StreamSettings;
 use service_kit::telemetry::TELEMETRY_SETTINGS;
 use service_kit::{ConfigErrors, Env, Program, Reader, Setting, TelemetryConfig};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use stream_lifecycle::Policy;
@@ -97,6 +98,13 @@ const RECONCILE_INTERVAL: Setting = setting(
     "100ms..2s",
     "How often MediaMTX's paths and media-edge's workers are listed",
 );
+/// Where state is kept.
+pub const STATE_DIR: Setting = setting(
+    "ORCH_STATE_DIR",
+    "",
+    "a writable directory",
+    "Folder of what outlives a crash: runs and operators' stops; empty for none",
+);
 const DRAIN_TIMEOUT: Setting = setting(
     "ORCH_DRAIN_TIMEOUT",
     "5s",
@@ -186,6 +194,7 @@ pub const SETTINGS: &[Setting] = &[
     RESTARTS_MAX,
     RESTART_WINDOW,
     RECONCILE_INTERVAL,
+    STATE_DIR,
     DRAIN_TIMEOUT,
     SOURCE_LANG,
     TARGET_LANG,
@@ -253,6 +262,8 @@ pub struct Config {
     pub workers_max: Option<usize>,
     /// How often peers are listed.
     pub reconcile_interval: Duration,
+    /// Folder of what outlives this process, if it is to be kept.
+    pub state_dir: Option<PathBuf>,
     /// Longest drain.
     pub drain: Duration,
     /// Settings of a stream that says nothing else.
@@ -284,6 +295,7 @@ impl Config {
             worker_mode: reader.word(&WORKER_MODE),
             workers_max: Some(reader.number(&MAX_WORKERS, 0..=100_000)).filter(|max| *max > 0),
             reconcile_interval: reader.duration(&RECONCILE_INTERVAL, second / 10..=second * 2),
+            state_dir: reader.directory(&STATE_DIR),
             drain: reader.duration(&DRAIN_TIMEOUT, second / 10..=minute),
             stream_settings: stream_settings(reader),
             telemetry: TelemetryConfig::read(reader),

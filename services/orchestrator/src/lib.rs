@@ -3,7 +3,8 @@
 //!
 //! A hook is answered at once; what follows from it is decided by one `stream-lifecycle` machine per stream,
 //! each owned by its own task. Every second two listings, MediaMTX's paths and media-edge's workers, correct
-//! what hooks and calls have told. A restart of this process disturbs nothing: workers run on and are adopted.
+//! what hooks and calls have told. A restart of this process disturbs nothing: workers run on and are adopted,
+//! and what no listing can tell stands in files.
 pub mod app;
 pub mod config;
 pub mod edge_client;
@@ -16,4 +17,5 @@ pub mod path_pattern;
 pub mod query;
 pub mod registry;
 pub mod start_trace;
+pub mod state_dir;
 pub mod stream_task;

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub hook_events: Family<HookLabels, Counter>,
     /// Settings of a query that were ignored.
     pub settings_rejected: Counter,
+    /// Tries to write state that failed.
+    pub state_write_failures: Counter,
 }
 
 impl Metrics {
@@ -48,6 +50,7 @@ impl Metrics {
             worker_failures,
             hook_events,
             settings_rejected,
+            state_write_failures,
         } = metrics.clone();
         let registry = registry.sub_registry_with_prefix("orchestrator");
         registry.register(
@@ -81,6 +84,11 @@ impl Metrics {
             "settings_rejected",
             "Settings of a query that were ignored",
             settings_rejected,
+        );
+        registry.register(
+            "state_write_failures",
+            "Tries to write ORCH_STATE_DIR that failed",
+            state_write_failures,
         );
         metrics
     }

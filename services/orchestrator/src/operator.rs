@@ -1,5 +1,6 @@
 //! The gRPC service for operators.
 use crate::registry::{Input, OrderReply, Refused, Registry};
+use crate::state_dir::Keeper;
 use dub_proto::convert::settings_from_wire;
 use dub_proto::orchestrator::v1::orchestrator_service_server::OrchestratorService;
 use dub_proto::orchestrator::v1::{
@@ -28,6 +29,8 @@ pub struct Operator {
     pub settings: StreamSettings,
     /// Tells every change of every stream.
     pub changes: broadcast::Sender<Stream>,
+    /// An order is answered when it would survive this process.
+    pub keeper: Keeper,
 }
 
 fn stream_id(text: &str) -> Result<StreamId, Status> {
@@ -110,6 +113,7 @@ impl OrchestratorService for Operator {
         let id = stream_id(&id)?;
         settings_from_wire(settings.as_ref(), &self.settings).map_err(|error| error.status())?;
         let stream = self.order(|reply| Input::Start(id, settings, reply)).await?;
+        self.keeper.settled().await;
         Ok(Response::new(StartStreamResponse { stream }))
     }
 
@@ -118,8 +122,8 @@ impl OrchestratorService for Operator {
         request: Request<StopStreamRequest>,
     ) -> Result<Response<StopStreamResponse>, Status> {
         let id = stream_id(&request.into_inner().stream_id)?;
-        Ok(Response::new(StopStreamResponse {
-            stream: self.order(|reply| Input::Stop(id, reply)).await?,
-        }))
+        let stream = self.order(|reply| Input::Stop(id, reply)).await?;
+        self.keeper.settled().await;
+        Ok(Response::new(StopStreamResponse { stream }))
     }
 }

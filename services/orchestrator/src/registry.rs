@@ -11,7 +11,7 @@ use dub_proto::status::ErrorCode;
 use media_types::{StreamId, Tick};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use stream_lifecycle::Source;
+use stream_lifecycle::{Memory, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -91,20 +91,30 @@ pub enum Input {
 pub struct Registry(mpsc::Sender<Input>);
 
 impl Registry {
-    /// A registry that does not run yet.
+    /// A registry that does not run yet. Call inside a tokio runtime: streams that a process before this one knew are
+    /// known at once.
     pub fn new(
         path_pattern: PathPattern,
         workers_max: Option<usize>,
         shared: Arc<Shared>,
+        kept: BTreeMap<StreamId, Memory>,
     ) -> (Self, RegistryTask) {
         let (tx, mailbox) = mpsc::channel(MAILBOX_MAX);
+        let mut tasks = JoinSet::new();
+        let streams = kept
+            .into_iter()
+            .map(|(id, memory)| {
+                let entry = spawn(&id, Some(memory), &shared, &mut tasks, None);
+                (id, entry)
+            })
+            .collect();
         let task = RegistryTask {
             mailbox,
             path_pattern,
             workers_max,
             shared,
-            streams: BTreeMap::new(),
-            tasks: JoinSet::new(),
+            streams,
+            tasks,
             last_workers: None,
             refused: BTreeSet::new(),
         };
@@ -167,6 +177,9 @@ impl Entry {
     }
 }
 
+/// A listing of workers, with the instant at which it was asked for.
+type Listing = (Tick, Vec<SeenWorker>);
+
 /// Owns the map.
 pub struct RegistryTask {
     mailbox: mpsc::Receiver<Input>,
@@ -176,7 +189,7 @@ pub struct RegistryTask {
     streams: BTreeMap<StreamId, Entry>,
     tasks: JoinSet<StreamId>,
     /// The newest listing of workers, for streams that are made known after it; none while media-edge is lost.
-    last_workers: Option<(Tick, Vec<SeenWorker>)>,
+    last_workers: Option<Listing>,
     /// Publishers that were seen and got no worker because of the limit; each is said once.
     refused: BTreeSet<StreamId>,
 }
@@ -281,6 +294,8 @@ impl RegistryTask {
                 Err(error) => tracing::debug!(path = path.name, %error, "path is none of ours"),
             }
         }
+        // Before the streams are told of this listing: one that has just been told something is not to be forgotten.
+        self.forget();
         self.refused.retain(|id| inputs.contains_key(id));
         for id in inputs.keys() {
             if let Err(refused) = self.admit(id).map(|_| ())
@@ -303,7 +318,6 @@ impl RegistryTask {
                 entry.send(input)
             }
         }
-        self.forget();
     }
 
     fn workers(&mut self, asked_at: Tick, workers: Vec<SeenWorker>) {
@@ -341,27 +355,44 @@ impl RegistryTask {
     /// The entry of a stream, made known if it is not.
     fn entry(&mut self, id: &StreamId) -> &mut Entry {
         self.streams.entry(id.clone()).or_insert_with(|| {
-            let (tx, mailbox) = mpsc::channel(STREAM_MAILBOX_MAX);
-            let (task, view) = StreamTask::new(id.clone(), Arc::clone(&self.shared), mailbox);
-            self.tasks.spawn(stream_task::run(task));
-            let mut entry = Entry {
-                tx,
-                view,
-                sent: 0,
-                starting: 0,
-            };
-            if let Some((asked_at, workers)) = &self.last_workers {
-                let seen = workers.iter().find(|worker| worker.stream_id == *id).cloned();
-                entry.send(StreamInput::Workers {
-                    asked_at: *asked_at,
-                    seen: seen.map(Box::new),
-                });
-            }
-            entry
+            spawn(
+                id,
+                None,
+                &self.shared,
+                &mut self.tasks,
+                self.last_workers.as_ref(),
+            )
         })
     }
 
     fn forget(&mut self) {
         self.streams.retain(|_, entry| !entry.is_forgettable());
     }
+}
+
+/// Starts the task of a stream, which is told what is known of its worker.
+fn spawn(
+    id: &StreamId,
+    kept: Option<Memory>,
+    shared: &Arc<Shared>,
+    tasks: &mut JoinSet<StreamId>,
+    workers: Option<&Listing>,
+) -> Entry {
+    let (tx, mailbox) = mpsc::channel(STREAM_MAILBOX_MAX);
+    let (task, view) = StreamTask::new(id.clone(), Arc::clone(shared), mailbox, kept);
+    tasks.spawn(stream_task::run(task));
+    let mut entry = Entry {
+        tx,
+        view,
+        sent: 0,
+        starting: 0,
+    };
+    if let Some((asked_at, workers)) = workers {
+        let seen = workers.iter().find(|worker| worker.stream_id == *id).cloned();
+        entry.send(StreamInput::Workers {
+            asked_at: *asked_at,
+            seen: seen.map(Box::new),
+        });
+    }
+    entry
 }

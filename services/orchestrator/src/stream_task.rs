@@ -14,6 +14,7 @@ use crate::hooks::Hook;
 use crate::mediamtx_client::MediaMtxClient;
 use crate::metrics::Metrics;
 use crate::registry::OrderReply;
+use crate::state_dir::Keeper;
 use calls::Done;
 use dub_proto::convert::settings_from_wire;
 use dub_proto::media::v1 as wire;
@@ -24,7 +25,7 @@ use service_kit::Clock;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use stream_lifecycle::{Action, Policy, Source, StartFailure, State, StreamLifecycle};
+use stream_lifecycle::{Action, Memory, Policy, Source, StartFailure, State, StreamLifecycle};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -48,6 +49,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The one clock.
     pub clock: Clock,
+    /// Keeps what outlives this process.
+    pub keeper: Keeper,
     /// Hears every change of every stream.
     pub changes: broadcast::Sender<Stream>,
 }
@@ -117,6 +120,8 @@ pub struct StreamTask {
     run_settings: Option<(RunId, StreamSettings)>,
     /// The newest worker whose stop was ordered.
     stopped: Option<(RunId, u32)>,
+    /// What is kept of it on the disk.
+    kept: Option<Memory>,
     /// Correlation id of the newest hook.
     request_id: String,
     /// When the newest hook came.
@@ -155,13 +160,18 @@ pub async fn run(mut task: StreamTask) -> StreamId {
 }
 
 impl StreamTask {
-    /// A task that does not run yet, and how its stream is seen from outside.
+    /// A task that does not run yet, and how its stream is seen from outside. `kept` is what a process before this one
+    /// knew of it.
     pub fn new(
         id: StreamId,
         shared: Arc<Shared>,
         mailbox: mpsc::Receiver<StreamInput>,
+        kept: Option<Memory>,
     ) -> (Self, watch::Receiver<View>) {
-        let mut lifecycle = StreamLifecycle::new(shared.policy.clone());
+        let mut lifecycle = match kept.clone() {
+            Some(memory) => StreamLifecycle::recall(shared.policy.clone(), memory),
+            None => StreamLifecycle::new(shared.policy.clone()),
+        };
         if shared.worker_mode == WorkerMode::External {
             // Nobody lists workers then: each order counts as carried out.
             let now = Tick::from_nanos(shared.clock.now());
@@ -182,6 +192,7 @@ impl StreamTask {
             ordered: None,
             run_settings: None,
             stopped: None,
+            kept,
             request_id: String::new(),
             hook_at: None,
             trace: None,
@@ -361,6 +372,11 @@ impl StreamTask {
                 self.calls.push_back(action);
             }
         }
+        let memory = self.lifecycle.memory();
+        if memory != self.kept {
+            self.shared.keeper.keep(&self.id, memory.clone());
+            self.kept = memory;
+        }
         if !self.is_calling
             && let Some(action) = self.calls.pop_front()
         {
@@ -376,8 +392,11 @@ impl StreamTask {
         };
         let now = self.now();
         let is_quiet = self.hook_at.is_none_or(|at| at.after(HOOKS_SPREAD) <= now);
-        let is_forgettable =
-            self.lifecycle.is_forgettable() && self.ordered.is_none() && self.jobs.is_empty() && is_quiet;
+        let is_forgettable = self.lifecycle.is_forgettable()
+            && self.ordered.is_none()
+            && self.unexplained.is_none()
+            && self.jobs.is_empty()
+            && is_quiet;
         self.view.show(
             &self.lifecycle,
             settings,

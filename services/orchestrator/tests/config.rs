@@ -22,12 +22,13 @@ fn without_any_setting_everything_has_its_documented_default() {
     assert_eq!(keys.len(), SETTINGS.len());
 }
 
-const WRONG: [(&str, &str); 14] = [
+const WRONG: [(&str, &str); 15] = [
     ("ORCH_HTTP_ADDR", "8080"),
     ("ORCH_EDGE_URL", "media-edge:50052"),
     ("ORCH_STREAM_ID_FROM_PATH_REGEX", "^live/([^/]+"),
     ("ORCH_GRACE_PERIOD", "6m"),
     ("ORCH_WORKER_MODE", "thread"),
+    ("ORCH_STATE_DIR", "/dev/null/state"),
     ("ORCH_MAX_WORKERS", "-1"),
     ("ORCH_WORKER_RESTART_WINDOW", "10"),
     ("WORKER_TARGET_LANG", "español"),

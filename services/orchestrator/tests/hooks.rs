@@ -185,3 +185,28 @@ async fn over_the_limit_of_workers_an_event_is_refused_until_one_ends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn without_any_peer_the_service_is_ready_and_takes_hooks() {
+    let (edge, mediamtx) = (FakeEdge::start().await, FakeMediaMtx::start().await);
+    // Nobody listens on port 1.
+    let nobody = [
+        ("ORCH_EDGE_URL", "http://127.0.0.1:1"),
+        ("ORCH_MEDIAMTX_API_URL", "http://127.0.0.1:1"),
+    ];
+    let service = Service::start(&edge, &mediamtx, &nobody).await;
+    eventually("healthy", || async {
+        let admin = service.addresses.admin.to_string();
+        let asked = tokio::task::spawn_blocking(move || {
+            std::process::Command::new(env!("CARGO_BIN_EXE_orchestrator"))
+                .args(["healthcheck", "--set", &format!("ORCH_ADMIN_ADDR={admin}")])
+                .env_clear()
+                .status()
+        });
+        asked.await.unwrap().unwrap().success()
+    })
+    .await;
+    assert_eq!(service.hook("ready", "live/derby/in", "a", "").await, 202);
+    let stream = service.stream().await;
+    assert_eq!(stream.stream_id, "derby");
+}

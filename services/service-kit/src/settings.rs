@@ -4,6 +4,7 @@
 //!   [`Reader::finish`] hands over every problem at once.
 //! * An empty value is an unset value.
 //! * A secret comes from `KEY` or from the file that `KEY_FILE` names, and never appears in a message.
+//!   An empty file is an unset one.
 //! * Durations carry their unit (`250ms`, `10s`, `2m`, `1h`); booleans are `true` or `false`.
 
 use std::fmt::{self, Display};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use crate::env::Env;
 
@@ -325,35 +326,34 @@ impl<'e> Reader<'e> {
         Some(path)
     }
 
-    /// A secret from `KEY` or from the file named by `KEY_FILE`; both at once are refused.
+    /// A secret from `KEY` or from the file named by `KEY_FILE`; both at once are refused. An empty file counts as
+    /// unset, as an empty value does: a container gets its file whether or not somebody has a secret for it.
     pub fn secret(&mut self, setting: &Setting) -> Option<SecretString> {
         let file_key = format!("{}_FILE", setting.key);
-        match (self.env.get(setting.key), self.env.get(&file_key)) {
-            (None, None) => None,
-            (Some(value), None) => Some(SecretString::from(value.to_owned())),
-            (Some(_), Some(path)) => {
-                let problem = format!("is set together with {}", setting.key);
-                self.record_key(&file_key, path, &problem, "one of the two", "unset one of them");
-                None
-            }
-            (None, Some(path)) => {
-                let problem = match std::fs::read_to_string(path) {
-                    Ok(text) if !text.trim().is_empty() => {
-                        return Some(SecretString::from(text.trim().to_owned()));
-                    }
-                    Ok(_) => "names an empty file".to_owned(),
-                    Err(error) => format!("cannot be read: {error}"),
-                };
+        let value = self.env.get(setting.key).map(SecretString::from);
+        let Some(path) = self.env.get(&file_key) else {
+            return value;
+        };
+        let in_file = match std::fs::read_to_string(path) {
+            Ok(text) => Some(SecretString::from(text.trim())).filter(|text| !text.expose_secret().is_empty()),
+            Err(error) => {
+                let problem = format!("cannot be read: {error}");
                 self.record_key(
                     &file_key,
                     path,
                     &problem,
                     "a readable file",
-                    "write the secret into this file",
+                    unreadable_remedy(&error),
                 );
-                None
+                return None;
             }
+        };
+        if value.is_some() && in_file.is_some() {
+            let problem = format!("is set together with {}", setting.key);
+            self.record_key(&file_key, path, &problem, "one of the two", "unset one of them");
+            return None;
         }
+        value.or(in_file)
     }
 
     /// A setting that this version knows in one shape only.
@@ -414,6 +414,15 @@ impl<'e> Reader<'e> {
             allowed: allowed.to_owned(),
             remedy: remedy.to_owned(),
         });
+    }
+}
+
+/// What helps against a secret's file that cannot be read.
+fn unreadable_remedy(error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        "let the user of this process read it: chmod or chown the file (our containers run as uid 10001)"
+    } else {
+        "write the secret into this file, leave the file empty, or unset the setting"
     }
 }
 

@@ -213,7 +213,51 @@ fn a_secret_comes_from_its_key_or_its_file_and_not_from_both() {
         .1
         .unwrap_err()
         .to_string();
-    assert!(missing.contains("cannot be read"), "{missing}");
+    for word in [
+        "GEMINI_API_KEY_FILE",
+        "/no/such/file",
+        "cannot be read",
+        "write the secret into",
+    ] {
+        assert!(missing.contains(word), "{missing}");
+    }
+}
+
+#[test]
+fn an_empty_secret_file_is_an_unset_one() {
+    const KEY: Setting = setting("GEMINI_API_KEY", "", "secret");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    for nothing in ["", " \n\t\n"] {
+        std::fs::write(&path, nothing).unwrap();
+        let file = ("GEMINI_API_KEY_FILE", path.to_str().unwrap());
+        let (secret, outcome) = read(&[file], |r| r.secret(&KEY));
+        assert!(secret.is_none() && outcome.is_ok(), "{outcome:?}");
+        let (secret, outcome) = read(&[file, ("GEMINI_API_KEY", "plain")], |r| r.secret(&KEY));
+        assert_eq!(
+            (secret.unwrap().expose_secret(), outcome),
+            ("plain", Ok(())),
+            "an empty file stands in nobody's way"
+        );
+    }
+}
+
+#[test]
+fn a_secret_file_that_may_not_be_read_is_refused_with_the_rights_as_remedy() {
+    let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let remedy = unreadable_remedy(&denied);
+    assert!(
+        remedy.contains("chmod or chown") && remedy.contains("10001"),
+        "{remedy}"
+    );
+    const KEY: Setting = setting("GEMINI_API_KEY", "", "secret");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let refused = refusal(&[("GEMINI_API_KEY_FILE", path)], |r| r.secret(&KEY));
+    assert!(
+        refused.starts_with("GEMINI_API_KEY_FILE=") && refused.contains(path),
+        "{refused}"
+    );
 }
 
 #[test]

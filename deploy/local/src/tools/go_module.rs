@@ -13,6 +13,8 @@ use crate::binaries;
 /// How a part is built.
 struct Recipe {
     package: &'static str,
+    /// Build tags; empty for none.
+    tags: &'static str,
     ldflags: &'static str,
     expected: &'static str,
     /// The module archive lacks generated files, so it is built from a vendor folder into which they are put.
@@ -23,28 +25,68 @@ const fn recipe(tool: Tool) -> Recipe {
     match tool {
         Tool::MediaMtx => Recipe {
             package: "github.com/bluenviron/mediamtx",
+            tags: "",
             ldflags: "-s -w",
             expected: " (about 90 s on 2 cores)",
             vendored: true,
         },
         Tool::Grpcurl => Recipe {
             package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+            tags: "",
             ldflags: "-s -w -X main.version=v1.9.4",
             expected: " (about 60 s on 2 cores)",
             vendored: false,
         },
         Tool::Jaeger => Recipe {
             package: "github.com/jaegertracing/jaeger/cmd/jaeger",
+            tags: "",
             ldflags: "-s -w",
             expected: " (about 5 min on 2 cores)",
             vendored: false,
         },
+        Tool::Compose => Recipe {
+            package: "github.com/docker/compose/v5/cmd",
+            tags: "",
+            ldflags: "-s -w -X github.com/docker/compose/v5/internal.Version=v5.1.2",
+            expected: " (about 45 s on 2 cores)",
+            vendored: false,
+        },
+        Tool::Buildx => Recipe {
+            package: "github.com/docker/buildx/cmd/buildx",
+            tags: "",
+            ldflags: "-s -w -X github.com/docker/buildx/version.Version=v0.33.0",
+            expected: " (about 95 s on 2 cores)",
+            vendored: false,
+        },
+        Tool::Prometheus => prometheus("github.com/prometheus/prometheus/cmd/prometheus"),
+        Tool::Promtool => prometheus("github.com/prometheus/prometheus/cmd/promtool"),
+    }
+}
+
+const fn prometheus(package: &'static str) -> Recipe {
+    Recipe {
+        package,
+        // Targets stand in its config: the clients of all clouds that could name some are left out.
+        tags: "remove_all_sd",
+        ldflags: "-s -w -X github.com/prometheus/common/version.Version=3.13.5",
+        expected: " (about 2 min on 2 cores)",
+        vendored: false,
+    }
+}
+
+/// Folder of the module that pins a tool; a project's programs share one.
+const fn folder(tool: Tool) -> &'static str {
+    match tool {
+        Tool::Promtool => Tool::Prometheus.name(),
+        Tool::MediaMtx | Tool::Grpcurl | Tool::Jaeger | Tool::Compose | Tool::Buildx | Tool::Prometheus => {
+            tool.name()
+        }
     }
 }
 
 /// Builds and admits the binary; returns the way in words.
 pub fn build(tool: Tool, cache: &Cache) -> Result<String> {
-    let module = binaries::root()?.join("deploy/tools").join(tool.name());
+    let module = binaries::root()?.join("deploy/tools").join(folder(tool));
     let scratch = cache.scratch(tool)?;
     let folder = scratch.path();
     for file in ["go.mod", "go.sum"] {
@@ -70,6 +112,8 @@ pub fn build(tool: Tool, cache: &Cache) -> Result<String> {
     command.args([
         "-trimpath",
         "-buildvcs=false",
+        "-tags",
+        recipe.tags,
         "-ldflags",
         recipe.ldflags,
         "-o",

@@ -1,4 +1,5 @@
-//! Real parts of a pinned version: MediaMTX, which every stack needs, grpcurl and Jaeger, which tests and demo use.
+//! Real parts of a pinned version: MediaMTX, which every stack needs, grpcurl and Jaeger, which tests and demo use, and
+//! what the test of the containers asks for: plugins of a Docker engine, Prometheus and its rule checker.
 //!
 //! Each is looked for in the same order: its setting (`MEDIAMTX_BIN`, …), PATH if the version there is the pinned one,
 //! the cache, its release archive, its Go module. What is fetched or built lands in the cache, keyed by version, by
@@ -21,6 +22,10 @@ use service_kit::settings::Env;
 
 pub use cache::Cache;
 
+/// Prometheus' tag as a Go module, and the version that it stands for.
+const PROMETHEUS: &str = "v0.313.5";
+const PROMETHEUS_SAYS: &str = "3.13.5";
+
 /// A real part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -30,6 +35,14 @@ pub enum Tool {
     Grpcurl,
     /// The trace store.
     Jaeger,
+    /// Docker's plugin `compose`.
+    Compose,
+    /// Docker's plugin `buildx`.
+    Buildx,
+    /// The metrics store.
+    Prometheus,
+    /// The checker of its rules.
+    Promtool,
 }
 
 /// A part that is at hand.
@@ -43,44 +56,65 @@ pub struct Found {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::MediaMtx, Self::Grpcurl, Self::Jaeger];
+    pub const ALL: [Self; 7] = [
+        Self::MediaMtx,
+        Self::Grpcurl,
+        Self::Jaeger,
+        Self::Compose,
+        Self::Buildx,
+        Self::Prometheus,
+        Self::Promtool,
+    ];
+    /// What stack, demo and tests on this machine use.
+    pub const LOCAL: [Self; 3] = [Self::MediaMtx, Self::Grpcurl, Self::Jaeger];
 
-    /// Name of the binary and of the folder of its Go module.
+    /// Name of its binary in the cache.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::MediaMtx => "mediamtx",
             Self::Grpcurl => "grpcurl",
             Self::Jaeger => "jaeger",
+            Self::Compose => "compose",
+            Self::Buildx => "buildx",
+            Self::Prometheus => "prometheus",
+            Self::Promtool => "promtool",
         }
     }
 
-    /// Pinned version of its Go module. Jaeger's version 2.13.0 is tagged under a version 1 number there.
+    /// Pinned version of its Go module. Jaeger's 2.13.0 and Prometheus' 3.x are tagged under other numbers there.
     #[must_use]
     pub const fn version(self) -> &'static str {
         match self {
             Self::MediaMtx => "v1.20.1",
             Self::Grpcurl => "v1.9.4",
             Self::Jaeger => "v1.76.0",
+            Self::Compose => "v5.1.2",
+            Self::Buildx => "v0.33.0",
+            Self::Prometheus | Self::Promtool => PROMETHEUS,
         }
     }
 
-    /// Setting that names a binary to use as it is.
+    /// Setting that names a binary to use as it is; what only the test of the containers uses has none.
     #[must_use]
-    pub const fn setting(self) -> &'static str {
+    pub const fn setting(self) -> Option<&'static str> {
         match self {
-            Self::MediaMtx => "MEDIAMTX_BIN",
-            Self::Grpcurl => "GRPCURL_BIN",
-            Self::Jaeger => "JAEGER_BIN",
+            Self::MediaMtx => Some("MEDIAMTX_BIN"),
+            Self::Grpcurl => Some("GRPCURL_BIN"),
+            Self::Jaeger => Some("JAEGER_BIN"),
+            Self::Compose | Self::Buildx | Self::Prometheus | Self::Promtool => None,
         }
     }
 
-    /// How it is asked for its version, and what the answer of the pinned one contains.
-    const fn version_answer(self) -> (&'static str, &'static str) {
+    /// How it is asked for its version, and what the answer of the pinned one contains; nothing for plugins, which do
+    /// not lie on PATH.
+    const fn version_answer(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::MediaMtx => ("--version", "v1.20.1"),
-            Self::Grpcurl => ("-version", "v1.9.4"),
-            Self::Jaeger => ("version", "2.13.0"),
+            Self::MediaMtx => Some(("--version", "v1.20.1")),
+            Self::Grpcurl => Some(("-version", "v1.9.4")),
+            Self::Jaeger => Some(("version", "2.13.0")),
+            Self::Prometheus | Self::Promtool => Some(("--version", PROMETHEUS_SAYS)),
+            Self::Compose | Self::Buildx => None,
         }
     }
 }
@@ -98,18 +132,29 @@ impl FromStr for Tool {
         Self::ALL
             .into_iter()
             .find(|tool| tool.name() == text)
-            .ok_or_else(|| format!("no tool {text:?}; tools are mediamtx, grpcurl, jaeger"))
+            .ok_or_else(|| {
+                format!(
+                    "no tool {text:?}; tools are {}",
+                    Self::ALL.map(Self::name).join(", ")
+                )
+            })
     }
+}
+
+/// The setting that names a binary, and what it says.
+fn named(tool: Tool, env: &Env) -> Option<(&'static str, &str)> {
+    let setting = tool.setting()?;
+    Some((setting, env.get(setting)?))
 }
 
 /// Looks for a part without fetching or building anything.
 #[must_use]
 pub fn find(tool: Tool, env: &Env) -> Option<Found> {
-    if let Some(said) = env.get(tool.setting()) {
+    if let Some((setting, said)) = named(tool, env) {
         let path = PathBuf::from(said);
         return path.is_file().then(|| Found {
             path,
-            way: format!("named by {}", tool.setting()),
+            way: format!("named by {setting}"),
         });
     }
     if let Some(path) = on_path(tool, env) {
@@ -130,11 +175,8 @@ pub fn find(tool: Tool, env: &Env) -> Option<Found> {
 /// # Errors
 /// When no way leads to it, with every way that was tried and the remedy.
 pub fn ensure(tool: Tool, env: &Env) -> Result<Found> {
-    if let Some(said) = env.get(tool.setting()).filter(|said| !Path::new(said).is_file()) {
-        bail!(
-            "{}={said}: no such file; unset it, or name the binary of {tool}",
-            tool.setting()
-        );
+    if let Some((setting, said)) = named(tool, env).filter(|(_, said)| !Path::new(said).is_file()) {
+        bail!("{setting}={said}: no such file; unset it, or name the binary of {tool}");
     }
     if let Some(found) = find(tool, env) {
         warn_of_other_version(tool, &found);
@@ -161,8 +203,11 @@ pub fn ensure(tool: Tool, env: &Env) -> Result<Found> {
         Ok(way) => Ok(Found { path, way }),
         Err(error) => bail!(
             "{tool} cannot be had.\n  release archive: {not_released}\n  Go module: {error:#}\n  remedy: put a {tool} binary \
-             anywhere and name it in {}, or repair one of the two ways",
-            tool.setting()
+             {}, or repair one of the two ways",
+            tool.setting().map_or_else(
+                || format!("at {}", path.display()),
+                |setting| format!("anywhere and name it in {setting}")
+            )
         ),
     }
 }
@@ -176,14 +221,14 @@ fn on_path(tool: Tool, env: &Env) -> Option<PathBuf> {
     let found = std::env::split_paths(OsStr::new(&path))
         .map(|folder| folder.join(tool.name()))
         .find(|file| file.is_file())?;
-    let (_, wanted) = tool.version_answer();
+    let (_, wanted) = tool.version_answer()?;
     version_of(tool, &found)
         .is_some_and(|answer| answer.contains(wanted))
         .then_some(found)
 }
 
 fn version_of(tool: Tool, path: &Path) -> Option<String> {
-    let (flag, _) = tool.version_answer();
+    let (flag, _) = tool.version_answer()?;
     let output = Command::new(path).arg(flag).output().ok()?;
     let both = [output.stdout, output.stderr].concat();
     Some(String::from_utf8_lossy(&both).trim().to_owned())
@@ -197,16 +242,16 @@ fn warn_of_other_version(tool: Tool, found: &Found) {
     let answer = version_of(tool, &found.path).unwrap_or_else(|| "no version".to_owned());
     if !answer.contains(tool.version()) {
         job::say(&format!(
-            "warning: {} is {answer}, this stack is made for {}",
-            tool.setting(),
+            "warning: {tool} is {}, which answers {answer}; this stack is made for {}",
+            found.way,
             tool.version()
         ));
     }
 }
 
-/// Puts the named parts into the cache, or all of them, and says which way each took.
+/// Puts the named parts into the cache, or those of a local stack, and says which way each took.
 pub fn prepare(tools: &[Tool], env: &Env) -> Result<()> {
-    let tools = if tools.is_empty() { &Tool::ALL[..] } else { tools };
+    let tools = if tools.is_empty() { &Tool::LOCAL[..] } else { tools };
     for tool in tools {
         let found = ensure(*tool, env).with_context(|| format!("preparing {tool}"))?;
         job::say(&format!("{tool}: {} ({})", found.way, found.path.display()));

@@ -1,4 +1,4 @@
-//! A part from its project's own release page.
+//! A part from its project's own release page: a binary in an archive, or the binary itself.
 //!
 //! No digest is pinned here: the archive is checked against the checksum file that the project publishes beside it.
 //! That finds a damaged or truncated download, not a release page that someone else controls. Whoever needs that
@@ -11,19 +11,19 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
-use super::{Tool, job};
+use super::{PROMETHEUS_SAYS, Tool, job};
 
 /// What to download.
 #[derive(Debug, PartialEq, Eq)]
 struct Release {
     /// Folder of the release.
     base: String,
-    /// The archive, a gzipped tar.
+    /// What is downloaded.
     archive: String,
     /// The file of checksums beside it.
     checksums: String,
-    /// Where in the archive the binary lies.
-    member: String,
+    /// Where in the archive, a gzipped tar, the binary lies; nothing when the download is the binary.
+    member: Option<String>,
 }
 
 /// Names as the projects' own release scripts make them.
@@ -43,7 +43,7 @@ fn release(tool: Tool, os: &str, arch: &str) -> Result<Release> {
             base: "https://github.com/bluenviron/mediamtx/releases/download/v1.20.1".to_owned(),
             archive: format!("mediamtx_v1.20.1_{os}_{arch}.tar.gz"),
             checksums: "checksums.sha256".to_owned(),
-            member: "mediamtx".to_owned(),
+            member: Some("mediamtx".to_owned()),
         },
         Tool::Grpcurl => {
             let os = if os == "darwin" { "osx" } else { os };
@@ -52,15 +52,40 @@ fn release(tool: Tool, os: &str, arch: &str) -> Result<Release> {
                 base: "https://github.com/fullstorydev/grpcurl/releases/download/v1.9.4".to_owned(),
                 archive: format!("grpcurl_1.9.4_{os}_{arch}.tar.gz"),
                 checksums: "grpcurl_1.9.4_checksums.txt".to_owned(),
-                member: "grpcurl".to_owned(),
+                member: Some("grpcurl".to_owned()),
             }
         }
         Tool::Jaeger => Release {
             base: "https://github.com/jaegertracing/jaeger/releases/download/v2.13.0".to_owned(),
             archive: format!("jaeger-2.13.0-{os}-{arch}.tar.gz"),
             checksums: "jaeger-2.13.0.sha256sum.txt".to_owned(),
-            member: format!("jaeger-2.13.0-{os}-{arch}/jaeger"),
+            member: Some(format!("jaeger-2.13.0-{os}-{arch}/jaeger")),
         },
+        Tool::Compose => {
+            let arch = if arch == "amd64" { "x86_64" } else { "aarch64" };
+            Release {
+                base: "https://github.com/docker/compose/releases/download/v5.1.2".to_owned(),
+                archive: format!("docker-compose-{os}-{arch}"),
+                checksums: "checksums.txt".to_owned(),
+                member: None,
+            }
+        }
+        Tool::Buildx => Release {
+            base: "https://github.com/docker/buildx/releases/download/v0.33.0".to_owned(),
+            archive: format!("buildx-v0.33.0.{os}-{arch}"),
+            checksums: "checksums.txt".to_owned(),
+            member: None,
+        },
+        Tool::Prometheus | Tool::Promtool => {
+            let version = PROMETHEUS_SAYS;
+            let folder = format!("prometheus-{version}.{os}-{arch}");
+            Release {
+                base: format!("https://github.com/prometheus/prometheus/releases/download/v{version}"),
+                archive: format!("{folder}.tar.gz"),
+                checksums: "sha256sums.txt".to_owned(),
+                member: Some(format!("{folder}/{}", tool.name())),
+            }
+        }
     })
 }
 
@@ -84,15 +109,17 @@ pub fn fetch(tool: Tool, cache: &Cache) -> Result<String> {
     if wanted != found {
         bail!("{archive}: sha256 is {found}, {checksums} says {wanted}");
     }
-    let mut tar = Command::new("tar");
-    tar.arg("-xzf")
-        .arg(&archive)
-        .arg(&member)
-        .current_dir(scratch.path());
-    job::run(&mut tar, "unpacking", "", &log)?;
-    cache.admit(tool, &scratch.path().join(&member))?;
+    if let Some(member) = &member {
+        let mut tar = Command::new("tar");
+        tar.arg("-xzf")
+            .arg(&archive)
+            .arg(member)
+            .current_dir(scratch.path());
+        job::run(&mut tar, "unpacking", "", &log)?;
+    }
+    cache.admit(tool, &scratch.path().join(member.as_ref().unwrap_or(&archive)))?;
     Ok(format!(
-        "release archive {archive}, sha256 {found} as its {checksums} says"
+        "release {archive}, sha256 {found} as its {checksums} says"
     ))
 }
 
@@ -145,7 +172,8 @@ mod tests {
         for tool in Tool::ALL {
             for os in ["linux", "macos"] {
                 for arch in ["x86_64", "aarch64"] {
-                    assert!(release(tool, os, arch).unwrap().archive.ends_with(".tar.gz"));
+                    let release = release(tool, os, arch).unwrap();
+                    assert_eq!(release.member.is_some(), release.archive.ends_with(".tar.gz"));
                 }
             }
         }

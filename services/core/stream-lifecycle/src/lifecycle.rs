@@ -1,5 +1,6 @@
 //! The machine of one stream: inputs and steps.
 mod edge;
+mod memory;
 mod view;
 
 use crate::publisher::{Change, Publisher};
@@ -56,6 +57,8 @@ pub struct StreamLifecycle {
     edge_doubted: bool,
     worker: Worker,
     run: Option<Run>,
+    /// The run comes from a memory, and neither its worker nor its publisher has been seen yet.
+    recalled: bool,
     ended: Option<(RunId, u32, Tick)>,
     /// The newest worker that is known to be gone; a listing that was under way meanwhile may still show it.
     gone: Option<(RunId, u32)>,
@@ -81,6 +84,7 @@ impl StreamLifecycle {
             edge_doubted: false,
             worker: Worker::Absent,
             run: None,
+            recalled: false,
             ended: None,
             gone: None,
             next_run: None,
@@ -230,6 +234,7 @@ impl StreamLifecycle {
         match change {
             Change::Nothing => {}
             Change::NewSession => {
+                self.drop_recalled();
                 self.halted = false;
                 self.grace_until = None;
                 self.forgive(now);
@@ -240,6 +245,7 @@ impl StreamLifecycle {
                 self.detail = "publisher is there";
             }
             Change::Gone => {
+                self.drop_recalled();
                 if self.run.is_some() {
                     self.grace_until = Some(now.after(self.policy.grace));
                 }
@@ -292,6 +298,7 @@ impl StreamLifecycle {
         let Some(run) = &mut self.run else {
             return;
         };
+        self.recalled = false;
         run.epoch = run.epoch.saturating_add(1);
         if run.epoch > 1 {
             self.restarts_total = self.restarts_total.saturating_add(1);
@@ -374,6 +381,7 @@ impl StreamLifecycle {
 
     fn end_run(&mut self, now: Tick) {
         self.worker = Worker::Absent;
+        self.recalled = false;
         self.grace_until = None;
         self.degraded = false;
         self.restarts.clear();

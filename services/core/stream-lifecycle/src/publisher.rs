@@ -66,6 +66,11 @@ impl Publisher {
         }
     }
 
+    /// The publisher that is there, or was there last; empty when there was none.
+    pub(crate) fn last_source_id(&self) -> &str {
+        self.last_source_id.as_deref().unwrap_or_default()
+    }
+
     /// A worker that is already there was told of this publisher: when it is seen, it is no new one.
     pub(crate) fn remember(&mut self, source_id: &str) {
         if self.presence == Presence::Unknown && !source_id.is_empty() {

@@ -118,6 +118,28 @@ impl State {
     }
 }
 
+/// What of a stream survives the death of whoever runs its machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The publisher that was there last.
+    pub source_id: String,
+    /// The run that had not ended.
+    pub run: Option<RememberedRun>,
+    /// Whether an operator's stop was in force.
+    pub halted: bool,
+}
+
+/// A run that had not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedRun {
+    /// Its id.
+    pub id: RunId,
+    /// The how-manieth worker it had come to.
+    pub epoch: u32,
+    /// No fragment had a higher number, as far as was told.
+    pub last_fragment_seq: FragmentSeq,
+}
+
 /// An order to the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -38,6 +38,14 @@ enum Fact {
     OperatorStop,
 }
 
+fn policy() -> Policy {
+    Policy {
+        grace: Duration::from_secs(3),
+        restarts_max: 1000,
+        ..Policy::default()
+    }
+}
+
 struct World {
     rng: Rng,
     now: u64,
@@ -55,15 +63,10 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let policy = Policy {
-            grace: Duration::from_secs(3),
-            restarts_max: 1000,
-            ..Policy::default()
-        };
         Self {
             rng: Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             now: 1_000_000,
-            stream: StreamLifecycle::new(policy),
+            stream: StreamLifecycle::new(policy()),
             facts: BTreeMap::new(),
             count: 0,
             publisher: None,
@@ -278,12 +281,17 @@ impl World {
         }
     }
 
-    /// The orchestrator dies and comes back with nothing in its memory.
-    fn restart_orchestrator(&mut self) {
+    /// The orchestrator dies and comes back, with what was to be remembered or with nothing.
+    fn restart_orchestrator(&mut self, remembers: bool) {
         self.facts.clear();
-        let fresh = World::new(1).stream;
-        self.stream = fresh;
-        self.halted_source = None;
+        let memory = self.stream.memory().filter(|_| remembers);
+        self.stream = match memory {
+            Some(memory) => StreamLifecycle::recall(policy(), memory),
+            None => StreamLifecycle::new(policy()),
+        };
+        if !remembers {
+            self.halted_source = None;
+        }
     }
 }
 
@@ -291,8 +299,8 @@ fn play(seed: u64) {
     let mut world = World::new(seed);
     for step in 0..3000 {
         world.step(false);
-        if seed.is_multiple_of(4) && step == 1500 {
-            world.restart_orchestrator();
+        if seed.is_multiple_of(2) && step == 1500 {
+            world.restart_orchestrator(seed.is_multiple_of(4));
         }
     }
     world.edge_up = true;

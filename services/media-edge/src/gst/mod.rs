@@ -1,8 +1,10 @@
-//! What the pulling and the publishing pipeline share: the library's start, bus messages as typed events
-//! ([`bus`]), and a stop that cannot hang ([`stop`]).
+//! What the pulling and the publishing pipeline share: the library's start, the elements that there must be
+//! ([`elements`]), bus messages as typed events ([`bus`]), and a stop that cannot hang ([`stop`]).
 pub mod bus;
+pub mod elements;
 pub mod stop;
 
+use elements::MissingElement;
 use gstreamer::glib;
 
 /// Starts the library; the second call in a process does nothing.
@@ -10,14 +12,9 @@ pub fn init() -> Result<(), glib::Error> {
     gstreamer::init()
 }
 
-/// Makes one element; the message of a missing one says which plugin to install.
+/// Makes one element; the message of a missing one says which package to install.
 pub fn make(factory: &str) -> Result<gstreamer::Element, MissingElement> {
     gstreamer::ElementFactory::make(factory)
         .build()
         .map_err(|_| MissingElement(factory.to_owned()))
 }
-
-/// An element that no installed plugin provides.
-#[derive(Debug, thiserror::Error)]
-#[error("gstreamer element `{0}` is missing: install the plugin that has it (base, good, bad or libav)")]
-pub struct MissingElement(pub String);

@@ -8,6 +8,7 @@
 //! `MEDIA_EDGE_DRAIN_TIMEOUT` → watchers hear the exits and then `DRAINING`.
 
 pub mod control;
+pub mod elements;
 pub mod ladder;
 pub mod lines;
 pub mod logs;
@@ -207,6 +208,7 @@ async fn live(config: ServeConfig, env: &Env) -> anyhow::Result<ExitCode> {
     };
     let telemetry = telemetry::init(&config.telemetry, &identity, LogStream::Stdout)?;
     let exit = async {
+        elements::check(&own_program()?).await?;
         let deps = Deps::of_this_process(&config, env)?;
         let app = App::build(config, deps).await?;
         tracing::info!(grpc = %app.grpc_addr()?, admin = %app.admin_addr()?, "listening");

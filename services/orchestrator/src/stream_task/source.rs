@@ -35,6 +35,9 @@ impl StreamTask {
     }
 
     pub(super) fn observed(&mut self, now: Tick, asked_at: Tick, seen: Option<Source>) {
+        if seen.is_none() {
+            self.unexplained = None;
+        }
         let unknown = seen
             .as_ref()
             .filter(|seen| !self.is_current(seen) && !self.has_query(seen));

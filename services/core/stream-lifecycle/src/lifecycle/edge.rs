@@ -81,6 +81,7 @@ impl StreamLifecycle {
         }
         self.note_fragment(worker.last_fragment_seq);
         self.degraded = false;
+        self.recalled = false;
         self.detail = "worker was running already";
         self.publisher.remember(&worker.source.source_id);
         if *self.publisher.presence() == Presence::Absent && self.grace_until.is_none() {

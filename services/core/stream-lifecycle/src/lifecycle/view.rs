@@ -43,6 +43,8 @@ impl StreamLifecycle {
             Worker::Waiting { .. } | Worker::Starting { .. } | Worker::Doubtful { .. } => State::Starting,
             Worker::Absent if self.degraded => State::Stopped,
             Worker::Absent if self.want_worker() && self.publisher.source().is_some() => State::Starting,
+            // Recalled: whether its worker runs will be seen.
+            Worker::Absent if self.recalled && self.want_worker() => State::Starting,
             Worker::Absent if self.run.is_some() || self.ended.is_some() => State::Stopped,
             Worker::Absent => State::Idle,
         }
@@ -94,7 +96,7 @@ impl StreamLifecycle {
 
     /// Whether a fresh machine would know as much.
     pub fn is_forgettable(&self) -> bool {
-        self.state() == State::Idle && self.publisher.source().is_none()
+        self.state() == State::Idle && self.publisher.source().is_none() && self.memory().is_none()
     }
 
     /// When the grace period ends, while it runs.

@@ -1,8 +1,9 @@
 //! AAC: mixed sound in, raw frames out, each stamped by counting samples. GStreamer's encoders tell nobody their
 //! delay, so it is taken off here.
 use crate::gst::bus::{BusEvent, watch};
+use crate::gst::make;
 use crate::worker::event::{Sender, WorkerEvent};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use gstreamer::{self as gst, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use media_types::MediaTime;
@@ -26,13 +27,8 @@ impl Encoder {
     pub fn start(bitrate: u32, events: &Sender) -> Result<Self> {
         let pipeline = gst::Pipeline::with_name("encode");
         let input = pcm_input();
-        let encoder = gst::ElementFactory::make("voaacenc")
-            .property("bitrate", i32::try_from(bitrate).unwrap_or(128_000))
-            .build()
-            .context("element voaacenc is missing: install gstreamer1.0-plugins-bad")?;
-        let parser = gst::ElementFactory::make("aacparse")
-            .build()
-            .context("element aacparse is missing: install gstreamer1.0-plugins-good")?;
+        let (encoder, parser) = (make("voaacenc")?, make("aacparse")?);
+        encoder.set_property("bitrate", i32::try_from(bitrate).unwrap_or(128_000));
         let output = frames_output(events.clone());
         let elements = [
             input.upcast_ref::<gst::Element>(),

@@ -1,7 +1,8 @@
 //! One connection to the output: FLV tags in, RTMP out. It fails on its own and is replaced on its own.
 use crate::gst::bus::{BusEvent, watch};
+use crate::gst::make;
 use crate::worker::event::{Sender, WorkerEvent};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use gstreamer::{self as gst, prelude::*};
 use gstreamer_app::AppSrc;
 
@@ -26,14 +27,12 @@ impl Sink {
             .is_live(false)
             .build();
         input.set_max_bytes(0);
-        let output = gst::ElementFactory::make("rtmp2sink")
-            .name("rtmp")
-            .property("location", url)
-            .property("sync", false)
-            .property("async", false)
-            .property("enable-last-sample", false)
-            .build()
-            .context("element rtmp2sink is missing: install gstreamer1.0-plugins-bad")?;
+        let output = make("rtmp2sink")?;
+        output.set_property("name", "rtmp");
+        output.set_property("location", url);
+        output.set_property("sync", false);
+        output.set_property("async", false);
+        output.set_property("enable-last-sample", false);
         pipeline.add_many([input.upcast_ref::<gst::Element>(), &output])?;
         input.link(&output)?;
         let events = events.clone();

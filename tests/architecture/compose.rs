@@ -1,0 +1,222 @@
+//! What `docker-compose.yml` takes from `.env` is declared, and every service in it has the rights and limits of all.
+
+use crate::tree::{expect_none, text};
+use service_kit::Setting;
+use std::collections::{BTreeMap, BTreeSet};
+
+const FILE: &str = "docker-compose.yml";
+
+const fn setting(
+    key: &'static str,
+    default: &'static str,
+    allowed: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        default,
+        allowed,
+        help,
+    }
+}
+
+/// Settings of the containers: compose puts them in, the scripts of `deploy/tools` take them from the environment.
+pub const COMPOSE: &[Setting] = &[
+    setting(
+        "MEDIA_EDGE_VARIANT",
+        "",
+        "-slim or empty",
+        "Which image of media-edge; -slim has only the plugins in use",
+    ),
+    setting(
+        "MEDIA_EDGE_CPUS",
+        "2",
+        "cores, at most those of the machine",
+        "Cores of media-edge's container",
+    ),
+    setting(
+        "MEDIA_EDGE_MEMORY",
+        "4g",
+        "bytes with unit",
+        "Memory of media-edge's container",
+    ),
+    setting(
+        "CA_BUNDLE_FILE",
+        "./deploy/docker/no-ca-bundle",
+        "a path",
+        "Certificates of a proxy that re-signs TLS, for the build of the images alone",
+    ),
+    setting(
+        "BINARIES",
+        "build",
+        "build|prebuilt",
+        "Whether images compile our programs or take them from deploy/docker/bin",
+    ),
+    setting(
+        "RUST_IMAGE",
+        "rust:1.95.0-trixie",
+        "an image",
+        "What our programs are compiled in",
+    ),
+    setting(
+        "BASE_IMAGE",
+        "debian:trixie-slim",
+        "an image",
+        "Debian image that ours are made from",
+    ),
+    setting(
+        "MEDIAMTX_IMAGE",
+        "bluenviron/mediamtx:1.20.1",
+        "an image",
+        "Image that MediaMTX's binary is taken from",
+    ),
+    setting(
+        "JAEGER_IMAGE",
+        "jaegertracing/jaeger:2.21.0",
+        "an image",
+        "Image that Jaeger's binary is taken from",
+    ),
+    setting(
+        "PROMETHEUS_IMAGE",
+        "prom/prometheus:v3.13.5",
+        "an image",
+        "Image that Prometheus' binary is taken from",
+    ),
+    setting(
+        "COMPOSE_TEST_IMAGES",
+        "offline",
+        "offline|registry",
+        "Whether `make compose-test` makes its base images or pulls them",
+    ),
+    setting(
+        "COMPOSE_TEST_DRILLS",
+        "",
+        "names, see compose-drills --list",
+        "What `make compose-test` runs; empty for all",
+    ),
+    setting(
+        "COMPOSE_TEST_KEEP",
+        "0",
+        "0|1",
+        "1 leaves engine, images and containers of `make compose-test` for its next run",
+    ),
+    setting(
+        "DUB_ENGINE_DIR",
+        "/var/lib/dub-engine",
+        "a path",
+        "Data of the Docker engine that `make compose-test` starts where none answers",
+    ),
+];
+
+/// Key and default of each `${KEY:-default}` in the compose file.
+fn interpolated() -> BTreeMap<String, String> {
+    text(FILE)
+        .split("${")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .filter_map(|(inside, _)| inside.split_once(":-"))
+        .map(|(key, default)| (key.to_owned(), default.to_owned()))
+        .collect()
+}
+
+/// The blocks of the services: name and lines.
+fn services() -> BTreeMap<String, String> {
+    let content = text(FILE);
+    let (_, rest) = content.split_once("\nservices:\n").expect("no services");
+    let (inside, _) = rest.split_once("\nvolumes:\n").expect("no volumes");
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut name = String::new();
+    for line in inside.lines() {
+        let is_name = line.starts_with("  ") && !line.starts_with("   ") && line.ends_with(':');
+        if is_name {
+            name = line.trim().trim_end_matches(':').to_owned();
+        } else {
+            let block = found.entry(name.clone()).or_default();
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn what_compose_takes_from_the_environment_is_in_the_example_with_the_same_default() {
+    let listed: BTreeMap<String, String> = text(".env.example")
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let mut problems: Vec<String> = Vec::new();
+    for (key, default) in interpolated() {
+        match listed.get(&key) {
+            None => problems.push(format!("{key} is not in .env.example")),
+            // The example names no file: compose mounts an empty one.
+            Some(_) if key == "WORKER_GEMINI_API_KEY_FILE" => {}
+            Some(value) if *value != default => {
+                problems.push(format!("{key}: {FILE} has {default:?}, .env.example {value:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let used: BTreeSet<String> = interpolated().into_keys().collect();
+    let scripts = [
+        "Makefile",
+        "deploy/tools/compose-test.sh",
+        "deploy/tools/engine.sh",
+    ]
+    .map(text);
+    problems.extend(
+        COMPOSE
+            .iter()
+            .filter(|setting| {
+                !used.contains(setting.key) && !scripts.iter().any(|script| script.contains(setting.key))
+            })
+            .map(|setting| format!("nobody reads {}", setting.key)),
+    );
+    expect_none(
+        &problems,
+        "bring docker-compose.yml, .env.example and COMPOSE in line",
+    );
+}
+
+#[test]
+fn every_service_of_compose_has_the_rights_and_limits_of_all() {
+    let services = services();
+    assert!(services.len() >= 6, "{services:?}");
+    let mut problems = Vec::new();
+    for (name, block) in &services {
+        if !block.contains("<<: *hardened") && !block.contains("<<: *service") {
+            problems.push(format!("{name} is not hardened"));
+        }
+        if !["limits:", "cpus:", "memory:", "pids:"]
+            .iter()
+            .all(|word| block.contains(word))
+        {
+            problems.push(format!("{name} has no limits of CPU, memory and processes"));
+        }
+        for word in [
+            "privileged",
+            "cap_add",
+            "network_mode",
+            "docker.sock",
+            "read_only: false",
+            "user: root",
+            "user: \"0",
+        ] {
+            if block.contains(word) {
+                problems.push(format!("{name}: {word}"));
+            }
+        }
+        let is_media = name == "mediamtx";
+        let ports = block.lines().filter_map(|line| line.trim().strip_prefix("- \""));
+        for port in
+            ports.filter(|line| line.contains(':') && line.starts_with(|first: char| first.is_ascii_digit()))
+        {
+            if !port.starts_with("127.0.0.1:") && !is_media {
+                problems.push(format!("{name}: {port} is open to the network"));
+            }
+        }
+    }
+    expect_none(&problems, "see specs/010-containers, section 2");
+}

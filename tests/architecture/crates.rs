@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("audio-dsp", &["media-types"]),
     ("audio-timeline", &["media-types"]),
     ("stream-lifecycle", &["media-types"]),
+    ("gemini-live", &[]),
+    ("gemini-session", &["media-types", "gemini-live"]),
     ("dub-placement", &["media-types", "audio-timeline", "audio-dsp"]),
     ("dub-proto", &["media-types"]),
     ("service-kit", &[]),
@@ -54,7 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What a crate of `services/core` may use of others. None of these waits, opens a socket, reads a file, asks the time
 /// or rolls dice.
-const PURE_THIRD_PARTY: &[&str] = &["bytes", "serde", "serde_json", "thiserror"];
+const PURE_THIRD_PARTY: &[&str] = &["base64", "bytes", "serde", "serde_json", "thiserror"];
 
 /// What `services/core/clippy.toml` has to ban, one of each kind.
 const PURE_BANS: &[&str] = &[

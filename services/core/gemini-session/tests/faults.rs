@@ -1,0 +1,213 @@
+//! Connections that go wrong and do not say so: each fault is found in its time, and what is no fault is left alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod world;
+
+use gemini_session::{BreakerState, Cause, Config, Event, State, Watchdog};
+use std::time::Duration;
+use world::scripts::{MINUTE, dialogue, expect_whole_from, failed_by, translate, world};
+use world::{Phrase, Script, World};
+
+#[test]
+fn a_server_that_is_silent_from_the_start_is_left_in_time() {
+    for (never_opens, limit, watchdog) in [(true, 10_000, Watchdog::Upgrade), (false, 8_100, Watchdog::Setup)]
+    {
+        let mut it = world(9, translate(), 2, move |number, _| Script {
+            never_opens: never_opens && number == 1,
+            never_set_up: number == 1,
+            ..Script::default()
+        });
+        it.run_to_end();
+        let failed = failed_by(&it, Cause::Silent(watchdog));
+        assert!(failed.len() == 1 && failed[0] <= limit + 100, "{failed:?}");
+        expect_whole_from(&it, failed[0], "silent start");
+    }
+}
+
+/// A connection that goes wrong at 30 s in some silent way, and the watchdog that finds it.
+fn silent_fault(config: Config, fault: Script, watchdog: Watchdog, limit_ms: u64) {
+    let mut it = world(10, config, 3, move |number, _| {
+        if number == 1 {
+            fault.clone()
+        } else {
+            Script::default()
+        }
+    });
+    it.run_to_end();
+    let failed = failed_by(&it, Cause::Silent(watchdog));
+    assert_eq!(failed.len(), 1, "{watchdog:?}: {:#?}", it.events);
+    assert!(failed[0] <= 30_000 + limit_ms, "{watchdog:?} at {}", failed[0]);
+    let back = it.listener.heard_since(failed[0]).unwrap();
+    assert!(back <= failed[0] + 5_000, "{watchdog:?}: back at {back}");
+    expect_whole_from(&it, back + 1_000, watchdog.as_str());
+}
+
+#[test]
+fn every_silent_fault_is_found_by_its_watchdog_and_the_dub_is_back_five_seconds_later() {
+    let at = Some(30_000);
+    let script = Script::default;
+    silent_fault(
+        translate(),
+        Script {
+            silent_from: at,
+            ..script()
+        },
+        Watchdog::Message,
+        6_500,
+    );
+    silent_fault(
+        dialogue(),
+        Script {
+            silent_from: at,
+            ..script()
+        },
+        Watchdog::Answer,
+        16_000,
+    );
+    silent_fault(
+        translate(),
+        Script {
+            deaf_from: at,
+            ..script()
+        },
+        Watchdog::SendStall,
+        5_600,
+    );
+    silent_fault(
+        translate(),
+        Script {
+            asr_only_from: at,
+            ..script()
+        },
+        Watchdog::Answer,
+        12_000,
+    );
+    silent_fault(
+        translate(),
+        Script {
+            voiceless_from: at,
+            ..script()
+        },
+        Watchdog::Voice,
+        8_000,
+    );
+    silent_fault(
+        translate(),
+        Script {
+            tone_from: at,
+            ..script()
+        },
+        Watchdog::Tone,
+        6_500,
+    );
+}
+
+#[test]
+fn three_empty_turns_in_a_row_end_a_connection() {
+    let mut it = world(12, dialogue(), 3, |number, _| Script {
+        empty_turns: number == 1,
+        ..Script::default()
+    });
+    it.run_to_end();
+    assert_eq!(failed_by(&it, Cause::Silent(Watchdog::EmptyTurns)).len(), 1);
+    let back = it.listener.heard_since(0).unwrap();
+    expect_whole_from(&it, back, "empty turns");
+}
+
+#[test]
+fn a_source_that_is_silent_for_ten_minutes_starts_no_watchdog() {
+    for config in [translate, dialogue] {
+        let phrases = [2_000, 11 * MINUTE].map(|start| Phrase { start, blocks: 100 });
+        let mut config = config();
+        config.lifetimes.age_hard = Duration::from_secs(3_600);
+        config.lifetimes.age_soft = Duration::from_secs(3_000);
+        let mut it = World::new(13, config, phrases.to_vec(), |_, _| Script::default());
+        it.run_to_end();
+        assert_eq!(it.opens.len(), 1, "{:#?}", it.events);
+        expect_whole_from(&it, 0, "silence");
+    }
+}
+
+#[test]
+fn a_speaker_of_the_target_language_is_answered_by_silence_and_that_is_no_fault() {
+    let mut it = world(14, translate(), 3, |_, _| Script {
+        mute: true,
+        language: Some("es-MX"),
+        ..Script::default()
+    });
+    it.run_to_end();
+    assert_eq!(
+        (it.opens.len(), it.session.view().failures_total),
+        (1, 0),
+        "{:#?}",
+        it.events
+    );
+}
+
+#[test]
+fn minutes_of_slow_answers_open_the_breaker() {
+    // Phrases with pauses behind which the lag can be told.
+    let phrases = (0..20).map(|n| Phrase {
+        start: 2_000 + n * 12_000,
+        blocks: 100,
+    });
+    let mut config = translate();
+    config.hold = Duration::from_secs(30);
+    let mut it = World::new(15, config, phrases.collect(), |_, _| Script {
+        lag_ms: Some(6_800),
+        ..Script::default()
+    });
+    it.run_until(3 * MINUTE);
+    let slow = it.count(|event| {
+        matches!(
+            event,
+            Event::Breaker {
+                state: BreakerState::Open,
+                cause: Some(Cause::Slow)
+            }
+        )
+    });
+    assert!(slow >= 1, "{:#?}", it.events);
+}
+
+#[test]
+fn speech_in_flight_past_its_limit_opens_the_breaker() {
+    let mut config = translate();
+    config.watchdogs.answer = Duration::from_secs(600);
+    config.watchdogs.deaf = Duration::from_secs(600);
+    config.watchdogs.translation = Duration::from_secs(600);
+    let mut it = world(16, config, 2, |_, _| Script {
+        asr_only_from: Some(20_000),
+        ..Script::default()
+    });
+    it.run_until(20_000);
+    assert!(it.session.view().in_flight < Duration::from_secs(5));
+    it.run_until(50_000);
+    let full = it.count(|event| {
+        matches!(
+            event,
+            Event::Breaker {
+                state: BreakerState::Open,
+                cause: Some(Cause::InFlight)
+            }
+        )
+    });
+    assert!(full >= 1, "{:#?}", it.events);
+}
+
+#[test]
+fn what_was_sent_and_received_is_counted_and_priced() {
+    for (config, minutes) in [(translate(), 3), (dialogue(), 3)] {
+        let mut it = world(18, config, minutes, |_, _| Script::default());
+        it.run_to_end();
+        let usage = it.session.usage();
+        let heard: u64 = it.phrases.iter().map(|phrase| phrase.blocks * 20).sum();
+        let sent = u64::try_from(usage.sent().as_millis()).unwrap();
+        assert!(
+            sent >= heard && sent <= (minutes + 1) * MINUTE,
+            "{sent} of {heard}"
+        );
+        assert!(usage.received() > Duration::from_secs(60));
+        assert!(it.session.nano_usd() > 0);
+        assert_eq!(it.session.view().state, State::Closed);
+    }
+}

@@ -136,7 +136,7 @@ fn assert_whole_tail(what: &str, source: &Path, recording: &Path) {
 #[tokio::test]
 async fn a_publisher_that_stays_away_ends_the_worker_at_the_later_of_grace_and_hold_with_its_tail_heard() {
     let settings = [("ORCH_GRACE_PERIOD", "4s"), ("WORKER_STS_MODE", "passthrough")];
-    let source = clip(10, 0);
+    let source = clip(14, 0);
     let live = Live::start("publisher-away", &settings).await.unwrap();
     let mut publishers = Vec::new();
     let mut readers = Vec::new();

@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["media-types", "stream-lifecycle", "dub-proto", "service-kit"],
     ),
     ("media-judge", &[]),
+    ("gemini-twin", &[]),
     ("local-stack", &["service-kit", "dub-proto", "media-judge"]),
     (
         "dub-tests",
@@ -47,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "dubber",
             "orchestrator",
             "media-judge",
+            "gemini-twin",
             "local-stack",
         ],
     ),

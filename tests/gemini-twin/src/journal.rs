@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where events are written, or nowhere.
 #[derive(Debug, Default)]
@@ -13,14 +13,21 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A new file.
+    /// A new file. Its first line says when its times begin, so that others can lay their clocks beside it.
     ///
     /// # Errors
     /// The file cannot be made.
     pub fn create(path: &Path) -> std::io::Result<Self> {
-        Ok(Self {
+        let mut journal = Self {
             file: Some(BufWriter::new(File::create(path)?)),
-        })
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        journal.write(
+            Duration::ZERO,
+            0,
+            json!({"started_unix_ms": since.as_millis() as u64}),
+        );
+        Ok(journal)
     }
 
     /// Writes one event. A full disk ends the journal, not the service.

@@ -133,6 +133,9 @@ pub struct Planned {
     pub key: Option<String>,
     /// So many connections; by default what the fault itself says.
     pub times: Option<u32>,
+    /// It is over after so long: attempts go well again, and manners are good again.
+    #[serde(rename = "for", deserialize_with = "some_duration")]
+    pub lasts: Option<Duration>,
 }
 
 /// Faults by chance.

@@ -1,7 +1,7 @@
 //! What faults do to a connection.
 
 use super::{Connection, Out, Phase, Said, Todo};
-use crate::faults::{Act, When};
+use crate::faults::Act;
 use crate::twin::commons::Commons;
 use crate::wire::server;
 use serde_json::json;
@@ -13,13 +13,9 @@ impl Connection {
         if self.phase == Phase::Gone {
             return;
         }
-        let Some(fault) = commons.fire(fault) else { return };
-        self.note(json!({"fault": fault.name}));
-        if fault.when == When::Attempt {
-            // It is met by attempts, so this connection has to end.
-            self.perform(now, Act::Reset, commons);
-        } else {
-            self.begin(now, (fault.steps)(), commons);
+        if let Some((name, steps)) = commons.fire(now, fault) {
+            self.note(json!({"fault": name}));
+            self.begin(now, steps, commons);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use crate::connection::Recent;
-use crate::connection::manner::Presented;
+use crate::connection::manner::{Manner, Presented};
 use crate::faults::{self, Act, Fault, Step, When};
 use crate::scenario::{Planned, Scenario};
 use crate::wire::Bye;
@@ -57,19 +57,48 @@ struct Armed {
     left: u32,
     /// Its time is known, on one connection that lives.
     timed: bool,
-    /// It has begun: attempts meet it.
-    begun: bool,
+    /// When it began; attempts meet it from then on.
+    begun: Option<Duration>,
 }
 
 impl Armed {
     fn is_for(&self, connection: u64, key: Option<&str>) -> bool {
-        self.left > 0
-            && self.planned.connection.is_none_or(|wanted| wanted == connection)
-            && self
-                .planned
-                .key
-                .as_deref()
-                .is_none_or(|wanted| key == Some(wanted))
+        self.is_for_key(key) && self.planned.connection.is_none_or(|wanted| wanted == connection)
+    }
+
+    fn is_for_key(&self, key: Option<&str>) -> bool {
+        let wanted = self.planned.key.as_deref();
+        self.left > 0 && wanted.is_none_or(|wanted| key == Some(wanted))
+    }
+
+    /// Whether an attempt meets it. Once it has begun on one connection, the attempts that follow are others.
+    fn meets(&self, now: Duration, connection: u64, key: Option<&str>) -> bool {
+        let over = self
+            .begun
+            .zip(self.planned.lasts)
+            .is_some_and(|(begun, lasts)| now > begun + lasts);
+        let begins = !self.has_own_time() && self.is_for(connection, key);
+        let goes_on = self.begun.is_some() && self.is_for_key(key) && self.fault.when == When::Attempt;
+        !over && !matches!(self.fault.when, When::Setup(_)) && (begins || goes_on)
+    }
+
+    /// What it does, for as long as the scenario says.
+    fn steps(&self, scale: f64) -> Vec<Step> {
+        let mut steps = (self.fault.steps)();
+        // Times of steps are scaled when they are done, and this one is not to be.
+        let Some(lasts) = self.planned.lasts.map(|lasts| lasts.mul_f64(scale)) else {
+            return steps;
+        };
+        for step in &mut steps {
+            if let Act::QuotaFor(time) | Act::RefuseFor(time) = &mut step.act {
+                *time = lasts;
+            }
+        }
+        if steps.iter().any(|step| matches!(step.act, Act::Manner(_))) {
+            let act = Act::Manner(|manner| *manner = Manner::default());
+            steps.push(Step { after: lasts, act });
+        }
+        steps
     }
 
     fn has_own_time(&self) -> bool {
@@ -138,7 +167,7 @@ impl Commons {
         let waiting = self
             .armed
             .iter()
-            .filter(|it| it.left > 0 && !it.begun)
+            .filter(|it| it.left > 0 && it.begun.is_none())
             .filter_map(|it| it.planned.at);
         waiting.chain(self.mix_due).min()
     }
@@ -159,7 +188,8 @@ impl Commons {
                 let planned = Planned {
                     name: name.clone(),
                     at: Some(now),
-                    times: Some(1),
+                    // What happens to every connection by itself happens to one by chance.
+                    times: faults::find(name).filter(|it| it.times == u32::MAX).map(|_| 1),
                     ..Planned::default()
                 };
                 self.armed.extend(arm(&planned));
@@ -168,13 +198,14 @@ impl Commons {
         if !live {
             return Vec::new();
         }
-        let is_due =
-            |armed: &Armed| armed.left > 0 && !armed.begun && armed.planned.at.is_some_and(|at| at <= now);
+        let is_due = |armed: &Armed| {
+            armed.left > 0 && armed.begun.is_none() && armed.planned.at.is_some_and(|at| at <= now)
+        };
         let due: Vec<usize> = (0..self.armed.len())
             .filter(|index| is_due(&self.armed[*index]))
             .collect();
         for index in &due {
-            self.armed[*index].begun = true;
+            self.armed[*index].begun = Some(now);
         }
         due
     }
@@ -194,20 +225,15 @@ impl Commons {
         key: Option<&str>,
     ) -> Vec<(&'static str, Vec<Step>)> {
         let mut met = Vec::new();
+        let scale = self.scenario.scale;
         for armed in self
             .armed
             .iter_mut()
-            .filter(|armed| armed.is_for(connection, key))
+            .filter(|armed| armed.meets(now, connection, key))
         {
-            let meets = match armed.fault.when {
-                When::Attempt => armed.begun || !armed.has_own_time(),
-                When::Open => !armed.has_own_time(),
-                When::Setup(_) => false,
-            };
-            if meets {
-                armed.left = armed.left.saturating_sub(1);
-                met.push((armed.fault.name, (armed.fault.steps)()));
-            }
+            armed.left = armed.left.saturating_sub(1);
+            armed.begun.get_or_insert(now);
+            met.push((armed.fault.name, armed.steps(scale)));
         }
         if let Some(acts) = self.next.pop_front() {
             let steps = acts
@@ -249,7 +275,7 @@ impl Commons {
                 When::Attempt | When::Open | When::Setup(_) => own,
             };
             if let Some(after) =
-                after.filter(|_| armed.is_for(connection, key) && !armed.begun && !armed.timed)
+                after.filter(|_| armed.is_for(connection, key) && armed.begun.is_none() && !armed.timed)
             {
                 if armed.fault.when == When::Attempt {
                     // Attempts count, not the connection that ends for them to be made.
@@ -277,7 +303,8 @@ impl Commons {
     pub fn at_phrase(&mut self, number: u16, connection: u64, key: Option<&str>) -> Vec<usize> {
         let mut due = Vec::new();
         for (index, armed) in self.armed.iter_mut().enumerate() {
-            if armed.planned.phrase == Some(number) && armed.is_for(connection, key) && !armed.begun {
+            if armed.planned.phrase == Some(number) && armed.is_for(connection, key) && armed.begun.is_none()
+            {
                 if armed.fault.when != When::Attempt {
                     armed.left = armed.left.saturating_sub(1);
                 }
@@ -287,11 +314,22 @@ impl Commons {
         due
     }
 
-    /// A fault begins: attempts meet it from now on.
-    pub fn fire(&mut self, fault: usize) -> Option<&'static Fault> {
+    /// A fault begins: its name, and what it does to the connection on which it begins.
+    pub fn fire(&mut self, now: Duration, fault: usize) -> Option<(&'static str, Vec<Step>)> {
+        let scale = self.scenario.scale;
         let armed = self.armed.get_mut(fault)?;
-        armed.begun |= armed.fault.when == When::Attempt;
-        Some(armed.fault)
+        if armed.fault.when != When::Attempt {
+            return Some((armed.fault.name, armed.steps(scale)));
+        }
+        // Attempts meet it, so this connection has to end.
+        armed.begun.get_or_insert(now);
+        Some((
+            armed.fault.name,
+            vec![Step {
+                after: Duration::ZERO,
+                act: Act::Reset,
+            }],
+        ))
     }
 
     /// A handle of a session.
@@ -343,16 +381,20 @@ impl Commons {
 
 fn arm(planned: &Planned) -> Option<Armed> {
     let fault = faults::find(&planned.name)?;
-    let times = if planned.connection.is_some() {
-        planned.times.unwrap_or(1)
-    } else {
-        planned.times.unwrap_or(fault.times)
-    };
-    Some(Armed {
+    let mut armed = Armed {
         fault,
         planned: planned.clone(),
-        left: times,
+        left: fault.times,
         timed: false,
-        begun: false,
-    })
+        begun: None,
+    };
+    let usual = if planned.connection.is_some() && !armed.has_own_time() {
+        1
+    } else if planned.lasts.is_some() && fault.when == When::Attempt {
+        u32::MAX
+    } else {
+        fault.times
+    };
+    armed.left = planned.times.unwrap_or(usual);
+    Some(armed)
 }

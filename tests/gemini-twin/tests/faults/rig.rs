@@ -99,8 +99,15 @@ impl Rig {
 
     /// Opens a connection; the HTTP status if it is refused.
     pub fn open(&mut self) -> Result<u64, u16> {
-        let target = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
-        let headers = vec![("x-goog-api-key".to_owned(), "k".to_owned())];
+        self.open_at("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent")
+    }
+
+    /// The same at another path, with a bearer beside the key.
+    pub fn open_at(&mut self, target: &str) -> Result<u64, u16> {
+        let headers = [("x-goog-api-key", "k"), ("authorization", "Bearer k")];
+        let headers = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
         let request = Request {
             method: "GET".to_owned(),
             target: target.to_owned(),

@@ -273,3 +273,68 @@ fn a_mix_draws_faults_by_seed_as_long_as_somebody_is_connected() {
     assert!(!drawn.is_empty());
     assert_eq!(drawn, run());
 }
+
+#[test]
+fn a_fault_of_attempts_that_begins_on_a_connection_is_met_by_those_that_follow_until_it_is_over() {
+    let scenario = "[[fault]]\nname = \"http_503\"\nconnection = 1\nafter = \"5s\"\nfor = \"20s\"\n";
+    let mut rig = session(scenario, TRANSLATE);
+    rig.pass(6.0);
+    near(rig.resets()[0], 5.25);
+    for _ in 0..9 {
+        assert_eq!(rig.open(), Err(503));
+        rig.pass(2.0);
+    }
+    rig.pass(1.0);
+    assert!(rig.open().is_ok());
+}
+
+#[test]
+fn a_fault_of_a_session_is_over_after_the_time_that_a_scenario_gives_it() {
+    let scenario = "scale = 2.0\n[[fault]]\nname = \"zero_audio\"\nafter = \"4s\"\nfor = \"5s\"\n";
+    let mut rig = session(scenario, TRANSLATE);
+    rig.talk(1, 15.0);
+    let loud = |from: f64, to: f64| {
+        let sounding = |(at, turn): &(f64, Value)| {
+            let data = turn["parts"][0]["inlineData"]["data"]
+                .as_str()
+                .unwrap_or_default();
+            from < *at && *at < to && data.chars().any(|letter| letter != 'A')
+        };
+        rig.contents("modelTurn").iter().any(sounding)
+    };
+    assert!(loud(1.0, 4.2) && !loud(4.5, 9.2) && loud(9.5, 15.0));
+    let mut quota = session(
+        "[[fault]]\nname = \"quota_midway\"\nafter = \"2s\"\nfor = \"4s\"\n",
+        TRANSLATE,
+    );
+    quota.pass(4.0);
+    let number = quota.open().unwrap();
+    quota.set_up(number, setup(TRANSLATE));
+    quota.pass(5.0);
+    assert_eq!(quota.closes().len(), 2);
+    let number = quota.open().unwrap();
+    quota.set_up(number, setup(TRANSLATE));
+    quota.pass(5.0);
+    assert_eq!(quota.closes().len(), 2, "the quota is back");
+}
+
+#[test]
+fn vertex_speaks_with_its_own_names() {
+    let mut rig = Rig::new("");
+    let path = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent";
+    let number = rig.open_at(path).unwrap();
+    let mut setup = setup(DIALOGUE);
+    setup["model"] =
+        json!("projects/p/locations/l/publishers/google/models/gemini-live-2.5-flash-native-audio");
+    rig.set_up(number, setup);
+    assert_eq!(
+        rig.messages("setupComplete")[0].1["sessionId"],
+        "00000000-0000-4000-8000-000000000001"
+    );
+    rig.turn(number);
+    let turn = &rig.contents("modelTurn")[0].1;
+    assert_eq!(turn["role"], "model");
+    assert_eq!(turn["parts"][0]["inlineData"]["mimeType"], "audio/pcm");
+    let usage = rig.messages("usageMetadata").pop().unwrap().1;
+    assert!(usage["candidatesTokenCount"].is_u64() && usage["trafficType"] == "ON_DEMAND");
+}

@@ -30,6 +30,45 @@ impl Symbol {
     }
 }
 
+/// What is left of a cell that was cut: some of its symbols, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    symbols: [Option<Symbol>; SYMBOLS],
+}
+
+impl Piece {
+    /// A piece of these symbols; nothing if they are not of one cell, or all of it.
+    pub fn of(symbols: &[Symbol]) -> Option<Self> {
+        let mut piece = Self {
+            symbols: [None; SYMBOLS],
+        };
+        for symbol in symbols {
+            piece.symbols[symbol.position()] = Some(*symbol);
+        }
+        let count = piece.symbols().count();
+        (count == symbols.len() && 0 < count && count < SYMBOLS).then_some(piece)
+    }
+
+    /// Its symbols in their order.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.symbols.into_iter().flatten()
+    }
+
+    /// The cell that was cut into this piece and a later one, if the two fit. A symbol that was cut itself is in both.
+    pub fn join(&self, later: &Self) -> Option<Cell> {
+        let mut whole = [None; SYMBOLS];
+        for (joined, (one, two)) in whole.iter_mut().zip(self.symbols.into_iter().zip(later.symbols)) {
+            if one.is_some() && two.is_some() && one != two {
+                return None;
+            }
+            *joined = one.or(two);
+        }
+        let begins = self.symbols[0].is_some() && later.symbols[SYMBOLS - 1].is_some();
+        let symbols: Vec<Symbol> = whole.into_iter().flatten().collect();
+        Cell::from_symbols(symbols.try_into().ok()?).filter(|_| begins)
+    }
+}
+
 /// One part of a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cell {
@@ -109,6 +148,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn two_pieces_of_a_cell_are_the_cell_and_pieces_of_two_cells_are_none() {
+        let cell = Cell {
+            number: 700,
+            part: 2,
+            parts: 5,
+        };
+        let other = Cell {
+            number: 100,
+            part: 2,
+            parts: 5,
+        };
+        let piece = |cell: Cell, from: usize, to: usize| Piece::of(&cell.symbols()[from..to]).unwrap();
+        for cut in 1..SYMBOLS {
+            assert_eq!(piece(cell, 0, cut).join(&piece(cell, cut, SYMBOLS)), Some(cell));
+            assert_eq!(
+                piece(cell, 0, cut).join(&piece(cell, cut.max(2) - 1, SYMBOLS)),
+                Some(cell)
+            );
+            assert_eq!(piece(cell, 0, cut).join(&piece(other, cut, SYMBOLS)), None);
+            assert_eq!(
+                piece(cell, cut, SYMBOLS).join(&piece(cell, 0, cut)),
+                None,
+                "in this order only"
+            );
+        }
+        assert_eq!(Piece::of(&cell.symbols()), None);
+        assert_eq!(Piece::of(&[]), None);
     }
 
     #[test]

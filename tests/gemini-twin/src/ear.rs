@@ -1,6 +1,6 @@
 //! Reads the code from sound as it comes, without a clock: by which tones stand out, and when they change.
 
-use crate::code::{Cell, SYMBOLS, Symbol, TONES};
+use crate::code::{Cell, Piece, SYMBOLS, Symbol, TONES};
 use crate::tones::Band;
 use std::f64::consts::TAU;
 
@@ -15,12 +15,17 @@ const IMBALANCE: f64 = 0.03;
 const STEADY: u32 = 2;
 /// Without a symbol for so long, a cell is over.
 const GAP_S: f64 = 0.1;
+/// A piece of a cell has no check bits, so each of its symbols has to last for so many looks with so much of the power.
+const PIECE_LOOKS: u32 = 3;
+const PIECE_CLARITY: f64 = 0.8;
 
-/// A cell and where it was in the sound, in seconds from its start.
+/// A cell, or a piece of one, and where it was in the sound, in seconds from its start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeardCell {
     /// What it says.
     pub cell: Cell,
+    /// What was heard, if that is not all of a cell; `cell` says nothing then.
+    pub piece: Option<Piece>,
     /// Where it begins.
     pub start_s: f64,
     /// Where it ends.
@@ -34,11 +39,23 @@ struct Run {
     low: [f64; TONES as usize],
     high: [f64; TONES as usize],
     looks: u32,
+    clarity: f64,
     first_s: f64,
     last_s: f64,
 }
 
+/// A symbol that is over.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    symbol: Symbol,
+    is_clear: bool,
+}
+
 impl Run {
+    fn is_clear(&self) -> bool {
+        self.looks >= PIECE_LOOKS && self.clarity >= PIECE_CLARITY * f64::from(self.looks)
+    }
+
     fn symbol(&self) -> Symbol {
         Symbol {
             low: loudest(&self.low).0,
@@ -60,7 +77,7 @@ pub struct Ear {
     hop: usize,
     run: Option<Run>,
     next: Option<Run>,
-    symbols: Vec<Symbol>,
+    symbols: Vec<Heard>,
     began_s: f64,
     ended_s: f64,
     last_s: Option<f64>,
@@ -111,19 +128,31 @@ impl Ear {
         self.last_s
     }
 
-    /// The sound is cut here: says what is complete if what sounded last was its end. What is not complete waits for
-    /// more sound.
+    /// The sound is cut here: says what is complete if what sounded last was its end, or what piece of a cell there is.
+    /// If the sound goes on nevertheless, the cell is heard as if it had not been cut.
     pub fn cut(&mut self) -> Vec<HeardCell> {
-        let length_s = (self.ended_s - self.began_s) / self.symbols.len().max(1) as f64;
         let mut cells = Vec::new();
-        let ends = self.symbols.len() == SYMBOLS - 1
-            && self
-                .run
-                .as_ref()
-                .is_some_and(|run| run.position == SYMBOLS - 1 && run.last_s - run.first_s > 0.6 * length_s);
-        if ends {
+        let Some(run) = &self.run else { return cells };
+        if self.symbols.len() == SYMBOLS - 1 && run.position == SYMBOLS - 1 && run.is_clear() {
             self.turn_to(None, &mut cells);
+            return cells;
         }
+        let mut symbols = self.symbols.clone();
+        let goes_on = symbols
+            .last()
+            .is_none_or(|last| last.symbol.position() + 1 == run.position);
+        if goes_on && run.is_clear() {
+            symbols.push(Heard {
+                symbol: run.symbol(),
+                is_clear: true,
+            });
+        }
+        let began_s = if self.symbols.is_empty() {
+            run.first_s
+        } else {
+            self.began_s
+        };
+        cells.extend(piece(&symbols, began_s, run.last_s));
         cells
     }
 
@@ -171,13 +200,13 @@ impl Ear {
         let (_, high_power) = loudest(high);
         let whole: f64 = powers.iter().sum();
         let (weaker, stronger) = (low_power.min(high_power), low_power.max(high_power));
-        let stands_out = weaker > FLOOR * FLOOR
-            && weaker > IMBALANCE * stronger
-            && low_power + high_power > self.band.clarity * whole;
+        let clarity = (low_power + high_power) / whole.max(f64::MIN_POSITIVE);
+        let stands_out =
+            weaker > FLOOR * FLOOR && weaker > IMBALANCE * stronger && clarity > self.band.clarity;
         if !stands_out {
             if self.run.as_ref().is_some_and(|run| at_s - run.last_s > GAP_S) {
                 self.turn_to(None, cells);
-                self.symbols.clear();
+                self.break_off(cells);
             }
             return;
         }
@@ -186,13 +215,13 @@ impl Ear {
             self.last_s = Some(at_s);
         }
         if let Some(run) = self.run.as_mut().filter(|run| run.position == position) {
-            run.add(at_s, low, high);
+            run.add(at_s, low, high, clarity);
             self.next = None;
             return;
         }
         match self.next.as_mut().filter(|next| next.position == position) {
-            Some(next) => next.add(at_s, low, high),
-            None => self.next = Some(Run::new(position, at_s, low, high)),
+            Some(next) => next.add(at_s, low, high, clarity),
+            None => self.next = Some(Run::new(position, at_s, low, high, clarity)),
         }
         if self.next.as_ref().is_some_and(|next| next.looks >= STEADY) {
             let next = self.next.take();
@@ -208,45 +237,80 @@ impl Ear {
             return;
         };
         let symbol = done.symbol();
-        if symbol.position() != self.symbols.len() || done.first_s - self.ended_s > GAP_S {
-            self.symbols.clear();
-            if symbol.position() != 0 {
-                return;
-            }
+        let goes_on = self
+            .symbols
+            .last()
+            .is_none_or(|last| last.symbol.position() + 1 == symbol.position());
+        if !goes_on || done.first_s - self.ended_s > GAP_S {
+            self.break_off(cells);
         }
         if self.symbols.is_empty() {
             self.began_s = done.first_s - HOP_S / 2.0;
         }
-        self.symbols.push(symbol);
+        self.symbols.push(Heard {
+            symbol,
+            is_clear: done.is_clear(),
+        });
         self.ended_s = done.last_s + HOP_S / 2.0;
-        if let Ok(symbols) = <[Symbol; SYMBOLS]>::try_from(self.symbols.as_slice()) {
-            self.symbols.clear();
-            if let Some(cell) = Cell::from_symbols(symbols) {
-                cells.push(HeardCell {
-                    cell,
-                    start_s: self.began_s,
-                    end_s: self.ended_s,
-                });
-            }
+        if symbol.position() == SYMBOLS - 1 {
+            self.break_off(cells);
+        }
+    }
+
+    /// What was heard of a cell is all that comes.
+    fn break_off(&mut self, cells: &mut Vec<HeardCell>) {
+        let heard = std::mem::take(&mut self.symbols);
+        let symbols: Vec<Symbol> = heard.iter().map(|heard| heard.symbol).collect();
+        let (start_s, end_s) = (self.began_s, self.ended_s);
+        match <[Symbol; SYMBOLS]>::try_from(symbols) {
+            Ok(symbols) => cells.extend(Cell::from_symbols(symbols).map(|cell| HeardCell {
+                cell,
+                piece: None,
+                start_s,
+                end_s,
+            })),
+            Err(_) => cells.extend(piece(&heard, start_s, end_s)),
         }
     }
 }
 
+/// A piece of a cell, if what was heard of it is beyond doubt. Its first and its last symbol may have been cut too short
+/// to be told; they are left to the other piece.
+fn piece(heard: &[Heard], start_s: f64, end_s: f64) -> Option<HeardCell> {
+    let first = heard.iter().position(|heard| heard.is_clear)?;
+    let last = heard.iter().rposition(|heard| heard.is_clear)?;
+    let heard = &heard[first..=last];
+    let symbols: Vec<Symbol> = heard.iter().map(|heard| heard.symbol).collect();
+    let piece = Piece::of(&symbols).filter(|_| heard.iter().all(|heard| heard.is_clear));
+    let nothing = Cell {
+        number: 0,
+        part: 0,
+        parts: 1,
+    };
+    piece.map(|piece| HeardCell {
+        cell: nothing,
+        piece: Some(piece),
+        start_s,
+        end_s,
+    })
+}
+
 impl Run {
-    fn new(position: usize, at_s: f64, low: &[f64], high: &[f64]) -> Self {
+    fn new(position: usize, at_s: f64, low: &[f64], high: &[f64], clarity: f64) -> Self {
         let mut run = Self {
             position,
             low: [0.0; TONES as usize],
             high: [0.0; TONES as usize],
             looks: 0,
+            clarity: 0.0,
             first_s: at_s,
             last_s: at_s,
         };
-        run.add(at_s, low, high);
+        run.add(at_s, low, high, clarity);
         run
     }
 
-    fn add(&mut self, at_s: f64, low: &[f64], high: &[f64]) {
+    fn add(&mut self, at_s: f64, low: &[f64], high: &[f64], clarity: f64) {
         for (sum, power) in self.low.iter_mut().zip(low) {
             *sum += power;
         }
@@ -260,6 +324,7 @@ impl Run {
             }
         }
         self.looks += 1;
+        self.clarity += clarity;
         self.last_s = at_s;
     }
 }

@@ -57,12 +57,37 @@ pub struct Summary {
     pub out_of_order: Vec<u16>,
 }
 
-/// Parts in the order in which they are heard.
+/// Parts in the order in which they are heard. A part that was cut in two, by a change of sessions in its middle, is
+/// heard where its second piece is.
 pub fn cells(sound: &[f32], rate: u32, band: Band) -> Vec<HeardCell> {
     let mut ear = Ear::new(band, rate);
     let mut cells = ear.hear(sound);
     // The last symbol ends when another begins or when it is quiet.
     cells.extend(ear.hear(&vec![0.0; rate as usize / 4]));
+    joined(cells)
+}
+
+fn joined(heard: Vec<HeardCell>) -> Vec<HeardCell> {
+    let mut cells = Vec::new();
+    let mut pieces: Vec<HeardCell> = Vec::new();
+    for mut later in heard {
+        let Some(end) = later.piece else {
+            cells.push(later);
+            continue;
+        };
+        pieces.retain(|earlier| later.start_s - earlier.end_s < APART_S);
+        let fits = |earlier: &HeardCell| earlier.piece.and_then(|begin| begin.join(&end));
+        match pieces.iter().rposition(|earlier| fits(earlier).is_some()) {
+            Some(index) => {
+                if let Some(cell) = fits(&pieces.remove(index)) {
+                    later.cell = cell;
+                    later.piece = None;
+                    cells.push(later);
+                }
+            }
+            None => pieces.push(later),
+        }
+    }
     cells
 }
 
@@ -170,6 +195,7 @@ mod tests {
                 part,
                 parts: 2,
             },
+            piece: None,
             start_s,
             end_s: start_s + 0.3,
         }

@@ -114,7 +114,7 @@ impl Hearing {
             Hears::Loudness => Vec::new(),
             Hears::Auto | Hears::Codes => self.ear.hear(&sound),
         };
-        self.coded |= !coded.is_empty();
+        self.coded |= coded.iter().any(|heard| heard.piece.is_none());
         if self.by_code() {
             return coded;
         }
@@ -180,6 +180,7 @@ impl Loudness {
         };
         let part = HeardCell {
             cell,
+            piece: None,
             start_s: self.told_s,
             end_s,
         };

@@ -1,6 +1,6 @@
 //! The twin's voice: cells at their places on an endless line of 24 kHz samples.
 
-use crate::code::{Cell, SYMBOLS};
+use crate::code::{Cell, Piece, Symbol};
 use crate::tones::ANSWER;
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
@@ -30,11 +30,13 @@ impl Timbre {
     }
 }
 
-/// One cell on the line.
+/// One cell on the line, or a piece of one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spoken {
     /// What it says.
     pub cell: Cell,
+    /// What is said, if that is not all of a cell.
+    pub piece: Option<Piece>,
     /// First sample.
     pub start: u64,
     /// Samples of all of it.
@@ -49,13 +51,18 @@ impl Spoken {
         self.start + self.samples
     }
 
-    fn sample(&self, index: u64) -> f64 {
+    fn symbols(&self) -> Vec<Symbol> {
+        self.piece
+            .map_or_else(|| self.cell.symbols().to_vec(), |piece| piece.symbols().collect())
+    }
+
+    fn sample(&self, symbols: &[Symbol], index: u64) -> f64 {
         let rate = f64::from(RATE);
         let at = (index - self.start) as f64;
-        let length = self.samples as f64 / SYMBOLS as f64;
-        let position = ((at / length) as usize).min(SYMBOLS - 1);
+        let length = self.samples as f64 / symbols.len() as f64;
+        let position = ((at / length) as usize).min(symbols.len() - 1);
         let within_s = (at - position as f64 * length) / rate;
-        let symbol = self.cell.symbols()[position];
+        let symbol = symbols[position];
         let hum = HUM_GAIN * (TAU * self.timbre.hz() * index as f64 / rate).sin();
         ANSWER.sample(symbol, within_s, length / rate, GAIN) + hum
     }
@@ -105,8 +112,10 @@ impl Line {
         let mut samples = vec![0; count as usize];
         for cell in &self.spoken {
             let (start, end) = (cell.start.max(from), cell.end().min(from + count));
+            let symbols = cell.symbols();
             for index in start..end.max(start) {
-                samples[(index - from) as usize] = (cell.sample(index) * f64::from(i16::MAX)) as i16;
+                samples[(index - from) as usize] =
+                    (cell.sample(&symbols, index) * f64::from(i16::MAX)) as i16;
             }
         }
         samples
@@ -130,6 +139,7 @@ mod tests {
         for cell in cells.clone() {
             line.put(Spoken {
                 cell,
+                piece: None,
                 start,
                 samples: 4_800,
                 timbre: Timbre::High,

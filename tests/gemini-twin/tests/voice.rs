@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use gemini_twin::code::Cell;
+use gemini_twin::ear::Ear;
 use gemini_twin::listen::{cells, phrases, read, summary};
 use gemini_twin::mark;
 use gemini_twin::tones::{ANSWER, SOURCE};
@@ -142,6 +143,11 @@ fn marks_of_source_phrases_survive_music_aac_and_16_khz() {
     let (sound, rate) = read(Path::new(&wire)).unwrap();
     let heard = summary(&phrases(&cells(&sound, rate, SOURCE)));
     assert_eq!(heard.whole, numbers, "{heard:?}");
+    let pieces = Ear::new(SOURCE, rate)
+        .hear(&sound)
+        .into_iter()
+        .filter(|it| it.piece.is_some());
+    assert_eq!(pieces.count(), 0, "nothing is taken for a cell that was cut");
     assert!(
         heard.partial.is_empty() && heard.doubled.is_empty() && heard.out_of_order.is_empty(),
         "{heard:?}"
@@ -162,6 +168,7 @@ fn the_twins_voice_survives_48_khz_a_bed_at_minus_15_db_and_aac() {
             let samples = 5_280 + u64::from(number % 5) * 1_680;
             line.put(Spoken {
                 cell: Cell { number, part, parts },
+                piece: None,
                 start,
                 samples,
                 timbre: Timbre::Low,

@@ -1,6 +1,6 @@
 //! The dialogue family: windows of source speech, each answered by a turn that is sent faster than it plays.
 
-use super::fates::{Fate, word};
+use super::fates::{Fate, piece_samples, word};
 use super::manner::{Manner, Sound};
 use super::{Ground, Said, pop_due};
 use crate::chance::Chance;
@@ -153,7 +153,7 @@ impl Dialogue {
     pub fn close(&mut self, now: Duration, manner: &Manner, said: &mut Vec<Said>) {
         let Some(window) = self.window.take() else { return };
         if self.texts.0 && !manner.no_input_text {
-            for cell in &window.cells {
+            for cell in window.cells.iter().filter(|it| it.piece.is_none()) {
                 let language = if manner.languages {
                     ["en", "de", "ja"][usize::from(cell.cell.part % 3)]
                 } else {
@@ -179,6 +179,7 @@ impl Dialogue {
         };
         let cells = vec![HeardCell {
             cell,
+            piece: None,
             start_s: 0.0,
             end_s: 1.0,
         }];
@@ -248,7 +249,7 @@ impl Dialogue {
         };
         let (line, samples) = self.speak(&window.cells, timbre, said);
         if self.texts.1 && !manner.no_output_text && manner.sound != Sound::Nothing && !manner.odd {
-            for cell in line.beginning(0, samples) {
+            for cell in line.beginning(0, samples).filter(|it| it.piece.is_none()) {
                 said.push(Said::Text(server::output_text(
                     &word(cell.cell, &self.language),
                     &self.language,
@@ -272,6 +273,18 @@ impl Dialogue {
         let mut line = Line::default();
         let (mut end, mut last_s, mut number) = (0, 0.0, None);
         for heard in cells {
+            if heard.piece.is_some() {
+                let samples = piece_samples(heard, self.voice.length_ratio);
+                line.put(Spoken {
+                    cell: heard.cell,
+                    piece: heard.piece,
+                    start: end,
+                    samples,
+                    timbre,
+                });
+                end += samples;
+                continue;
+            }
             let mut fate = Fate::of(self.chance, &self.voice, heard.cell.number);
             let is_new = number != Some(heard.cell.number);
             number = Some(heard.cell.number);
@@ -292,6 +305,7 @@ impl Dialogue {
             let start = end + (pause_s * f64::from(RATE)) as u64;
             line.put(Spoken {
                 cell: heard.cell,
+                piece: None,
                 start,
                 samples,
                 timbre,
@@ -314,6 +328,7 @@ impl Dialogue {
             let text: String = turn
                 .line
                 .beginning(turn.position, turn.position + count)
+                .filter(|it| it.piece.is_none())
                 .map(|it| word(it.cell, &self.language))
                 .collect();
             let mut samples = turn.line.render(turn.position, count);

@@ -2,7 +2,9 @@
 
 use crate::chance::Chance;
 use crate::code::Cell;
+use crate::ear::HeardCell;
 use crate::scenario::Voice;
+use crate::voice::RATE;
 use std::time::Duration;
 
 /// What becomes of one phrase.
@@ -35,6 +37,16 @@ impl Fate {
             ratio: voice.length_ratio + voice.length_jitter * chance.around("length", number),
         }
     }
+}
+
+/// Shortest symbol of a piece, which may have been cut itself.
+const SYMBOL_S_MIN: f64 = 0.05;
+
+/// Samples of the answer to a piece of a cell.
+pub fn piece_samples(heard: &HeardCell, ratio: f64) -> u64 {
+    let symbols = heard.piece.map_or(0, |piece| piece.symbols().count());
+    let length_s = (heard.end_s - heard.start_s) * ratio;
+    (length_s.max(SYMBOL_S_MIN * symbols as f64) * f64::from(RATE)) as u64
 }
 
 const ENGLISH: &[&str] = &[

@@ -119,6 +119,10 @@ impl Connection {
             if let Some(number) = omitted {
                 self.note(json!({"omitted": number}));
             }
+            if let Some(piece) = part.piece {
+                self.note(json!({"piece": piece.symbols().count()}));
+                continue;
+            }
             let number = part.cell.number;
             self.note(json!({"heard": number, "part": part.cell.part, "parts": part.cell.parts}));
             if number != 0 && number != self.last_number {

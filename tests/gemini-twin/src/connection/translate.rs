@@ -1,6 +1,6 @@
 //! The translate family: no turns, sound all the time, paced as it plays.
 
-use super::fates::{Fate, word};
+use super::fates::{Fate, piece_samples, word};
 use super::manner::{Manner, Sound};
 use super::{Ground, Said};
 use crate::chance::Chance;
@@ -114,11 +114,16 @@ impl Interpreter {
         age: Duration,
         other_voice: bool,
     ) -> Option<u16> {
+        let began = now.saturating_sub(age);
+        let timbre = if other_voice { Timbre::High } else { Timbre::Low };
+        if heard.piece.is_some() {
+            self.repeat(heard, began, timbre);
+            return None;
+        }
         if self.language.is_empty() {
             self.heard.push_str(&word(heard.cell, "en"));
             return None;
         }
-        let began = now.saturating_sub(age);
         let number = heard.cell.number;
         let is_new = self
             .answering
@@ -139,15 +144,33 @@ impl Interpreter {
         let length_s = (heard.end_s - heard.start_s) * answering.fate.ratio;
         let spoken = Spoken {
             cell: heard.cell,
+            piece: None,
             start: answering.next.max(self.position).max(self.end),
             samples: (length_s * f64::from(RATE)) as u64,
-            timbre: if other_voice { Timbre::High } else { Timbre::Low },
+            timbre,
         };
         self.end = spoken.end();
         answering.next = self.end;
         self.line.put(spoken);
         self.answering = Some(answering);
         None
+    }
+
+    /// A piece of a cell: its phrase is not known, so it is said after its lag or as soon as there is room.
+    fn repeat(&mut self, heard: &HeardCell, began: Duration, timbre: Timbre) {
+        if self.language.is_empty() {
+            return;
+        }
+        let wanted = self.place(began + self.voice.lag);
+        let spoken = Spoken {
+            cell: heard.cell,
+            piece: heard.piece,
+            start: wanted.max(self.position).max(self.end),
+            samples: piece_samples(heard, self.voice.length_ratio),
+            timbre,
+        };
+        self.end = spoken.end();
+        self.line.put(spoken);
     }
 
     fn begin(&self, number: u16, began: Duration) -> Answering {
@@ -185,7 +208,7 @@ impl Interpreter {
     fn chunk(&mut self, manner: &Manner, source_speaks: bool, said: &mut Vec<Said>) {
         let (from, to) = (self.position, self.position + CHUNK);
         if manner.sound != Sound::Nothing {
-            for cell in self.line.beginning(from, to) {
+            for cell in self.line.beginning(from, to).filter(|it| it.piece.is_none()) {
                 self.said.push_str(&word(cell.cell, &self.language));
             }
         }

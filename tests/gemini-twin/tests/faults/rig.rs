@@ -12,7 +12,6 @@ use std::time::Duration;
 
 pub const TRANSLATE: &str = "models/gemini-3.5-live-translate-preview";
 pub const DIALOGUE: &str = "models/gemini-3.8-live";
-const STEP: Duration = Duration::from_millis(100);
 
 /// One thing that a socket was told to do.
 #[derive(Debug, Clone)]
@@ -157,32 +156,43 @@ impl Rig {
     }
 
     /// Sends sound: the programme goes on, or silence.
-    fn sound(&mut self, number: u64, seconds: f64, speech: bool) {
+    fn sound(&mut self, number: u64, samples: usize, speech: bool) {
         use base64::Engine as _;
-        for _ in 0..(seconds * 10.0).round() as usize {
-            let chunk: Vec<u8> = (0..1_600)
+        let mut sent = 0;
+        while sent < samples {
+            let count = (samples - sent).min(1_600);
+            let chunk: Vec<u8> = (0..count)
                 .map(|index| {
-                    let sample = programme()[(self.spoken + index) % programme().len()];
-                    if speech { sample } else { 0 }
+                    if speech {
+                        programme()[(self.spoken + index) % programme().len()]
+                    } else {
+                        0
+                    }
                 })
                 .flat_map(i16::to_le_bytes)
                 .collect();
-            self.spoken += if speech { 1_600 } else { 0 };
+            self.spoken += if speech { count } else { 0 };
+            sent += count;
             let data = base64::engine::general_purpose::STANDARD.encode(chunk);
             self.send(
                 number,
                 &json!({"realtimeInput": {"audio": {"data": data, "mimeType": "audio/pcm;rate=16000"}}}),
             );
-            self.pass(STEP.as_secs_f64());
+            self.pass(count as f64 / 16_000.0);
         }
     }
 
     pub fn talk(&mut self, number: u64, seconds: f64) {
-        self.sound(number, seconds, true);
+        self.sound(number, (seconds * 10.0).round() as usize * 1_600, true);
+    }
+
+    /// The same, to the sample.
+    pub fn talk_exactly(&mut self, number: u64, seconds: f64) {
+        self.sound(number, (seconds * 16_000.0).round() as usize, true);
     }
 
     pub fn be_silent(&mut self, number: u64, seconds: f64) {
-        self.sound(number, seconds, false);
+        self.sound(number, (seconds * 10.0).round() as usize * 1_600, false);
     }
 
     /// One manual window with speech, and time for its answer.
@@ -228,22 +238,33 @@ impl Rig {
             .collect()
     }
 
-    /// Sound that came on a connection from this second on, full scale being 1.
+    /// Sound that came from this second on, full scale being 1.
     pub fn audio(&self, from_s: f64) -> Vec<f32> {
+        self.sound_of(|seen| seen.at_s >= from_s)
+    }
+
+    /// Sound that came on one connection until then.
+    pub fn audio_of(&self, connection: u64, to_s: f64) -> Vec<f32> {
+        self.sound_of(|seen| seen.connection == connection && seen.at_s < to_s)
+    }
+
+    fn sound_of(&self, wanted: impl Fn(&Seen) -> bool) -> Vec<f32> {
         use base64::Engine as _;
         let mut bytes = Vec::new();
-        for (_, turn) in self.contents("modelTurn").iter().filter(|(at, _)| *at >= from_s) {
-            for part in turn["parts"].as_array().unwrap() {
+        for message in self.seen.iter().filter(|seen| wanted(seen)).map(Seen::json) {
+            for part in message["serverContent"]["modelTurn"]["parts"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
                 if let Some(data) = part["inlineData"]["data"].as_str() {
                     let data = data.replace('-', "+").replace('_', "/");
                     bytes.extend(base64::engine::general_purpose::STANDARD.decode(data).unwrap());
                 }
             }
         }
-        bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
+        let pairs = bytes.as_chunks::<2>().0.iter();
+        pairs
             .map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32_768.0)
             .collect()
     }

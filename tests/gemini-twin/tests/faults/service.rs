@@ -338,3 +338,51 @@ fn vertex_speaks_with_its_own_names() {
     let usage = rig.messages("usageMetadata").pop().unwrap().1;
     assert!(usage["candidatesTokenCount"].is_u64() && usage["trafficType"] == "ON_DEMAND");
 }
+
+/// What is heard of two sessions of which the second takes over after `cut_s` of the programme.
+fn split(model: &str, cut_s: f64) -> gemini_twin::listen::Summary {
+    let mut rig = session("[voice]\njitter = \"0s\"\n", model);
+    let second = rig.open().unwrap();
+    rig.set_up(second, setup(model));
+    let manual = model == DIALOGUE;
+    let mark = |rig: &mut Rig, number: u64, name: &str| {
+        if manual {
+            rig.send(number, &json!({"realtimeInput": {name: {}}}));
+        }
+    };
+    mark(&mut rig, 1, "activityStart");
+    rig.talk_exactly(1, cut_s);
+    mark(&mut rig, 1, "activityEnd");
+    if !manual {
+        rig.be_silent(1, 2.0);
+    }
+    rig.pass(8.0);
+    let taken_over = rig.now.as_secs_f64();
+    mark(&mut rig, second, "activityStart");
+    rig.talk_exactly(second, 5.6 - cut_s);
+    mark(&mut rig, second, "activityEnd");
+    if !manual {
+        rig.be_silent(second, 4.0);
+    }
+    rig.pass(8.0);
+    let sound = [rig.audio_of(1, taken_over), rig.audio_of(second, f64::MAX)].concat();
+    let cells = gemini_twin::listen::cells(&sound, 24_000, gemini_twin::tones::ANSWER);
+    gemini_twin::listen::summary(&gemini_twin::listen::phrases(&cells))
+}
+
+#[test]
+fn a_phrase_that_is_split_over_two_sessions_anywhere_is_heard_whole_of_both_together() {
+    let mut lost = Vec::new();
+    for model in [TRANSLATE, DIALOGUE] {
+        for step in 0..23 {
+            // Through all of phrase 2, which lasts from 1.4 s to 2.4 s.
+            let cut_s = 1.36 + 0.047 * f64::from(step);
+            let heard = split(model, cut_s);
+            let in_order = heard.doubled.is_empty() && heard.out_of_order.is_empty();
+            if heard.whole != [1, 2, 3, 4] || !in_order {
+                lost.push(format!("{model}, cut at {cut_s:.3} s: {heard:?}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}

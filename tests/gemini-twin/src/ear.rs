@@ -14,7 +14,7 @@ const IMBALANCE: f64 = 0.03;
 /// Looks that a change of position has to last.
 const STEADY: u32 = 2;
 /// Without a symbol for so long, a cell is over.
-const GAP_S: f64 = 0.1;
+const GAP_S: f64 = 0.16;
 /// A piece of a cell has no check bits, so each of its symbols has to last for so many looks with so much of the power.
 const PIECE_LOOKS: u32 = 3;
 const PIECE_CLARITY: f64 = 0.8;

@@ -1,10 +1,11 @@
 //! Puts the code on source speech, for tests: the twin and its listener read it back from the sound.
 
 use crate::code::{Cell, NUMBER_MAX, PARTS_MAX};
+use crate::listen::cells;
 use crate::tones::SOURCE;
 
-/// Amplitude of each tone of a mark: about -21 dB of full scale.
-pub const GAIN: f64 = 0.09;
+/// Amplitude of each tone of a mark: about -18 dB of full scale.
+pub const GAIN: f64 = 0.13;
 /// The shortest part; a phrase has as many parts as fit, up to 16.
 pub const PART_S_MIN: f64 = 0.28;
 /// Pauses shorter than this do not end a phrase, phrases shorter than this are none.
@@ -37,12 +38,51 @@ pub fn phrases(speech: &[f32], rate: u32) -> Vec<Span> {
     spans
 }
 
+/// How much quieter speech becomes where it hides a mark.
+const DUCK: f32 = 0.25;
+
+/// Adds the marks of phrase `number` to `[start, end)`, and makes sure that they are heard: a part that speech hides is
+/// marked again over quieter speech.
+pub fn mark_clearly(sound: &mut [f32], rate: u32, span: Span, number: u16) {
+    let end = span.1.min(sound.len());
+    let start = span.0.min(end);
+    let span = (start, end);
+    let clean = sound[start..end].to_vec();
+    mark(sound, rate, span, number);
+    let heard = cells(&sound[start..end], rate, SOURCE);
+    let parts = parts(clean.len(), rate);
+    let hidden: Vec<u8> = (0..parts)
+        .filter(|part| {
+            !heard
+                .iter()
+                .any(|it| it.cell.part == *part && it.cell.number == number)
+        })
+        .collect();
+    if hidden.is_empty() {
+        return;
+    }
+    sound[start..end].copy_from_slice(&clean);
+    let length = clean.len() / usize::from(parts);
+    for part in hidden.into_iter().map(usize::from) {
+        for sample in &mut sound[start + part * length..(start + (part + 1) * length).min(end)] {
+            *sample *= DUCK;
+        }
+    }
+    mark(sound, rate, span, number);
+}
+
+/// Parts of a phrase of this length.
+fn parts(samples: usize, rate: u32) -> u8 {
+    let length_s = samples as f64 / f64::from(rate);
+    ((length_s / PART_S_MIN) as u8).clamp(1, PARTS_MAX)
+}
+
 /// Adds the marks of phrase `number` to `[start, end)`.
 pub fn mark(sound: &mut [f32], rate: u32, span: Span, number: u16) {
     let (start, end) = span;
     let end = end.min(sound.len());
     let length_s = end.saturating_sub(start) as f64 / f64::from(rate);
-    let parts = ((length_s / PART_S_MIN) as u8).clamp(1, PARTS_MAX);
+    let parts = parts(end.saturating_sub(start), rate);
     let symbol_s = length_s / f64::from(parts) / 4.0;
     let symbols: Vec<_> = (0..parts)
         .flat_map(|part| {
@@ -69,7 +109,7 @@ pub fn mark_all(speech: &mut [f32], rate: u32, first: u16) -> Vec<(u16, Span)> {
         .into_iter()
         .zip((first.max(1)..=NUMBER_MAX).chain((1..=NUMBER_MAX).cycle()))
         .map(|(span, number)| {
-            mark(speech, rate, span, number);
+            mark_clearly(speech, rate, span, number);
             (number, span)
         })
         .collect()
@@ -108,5 +148,21 @@ mod tests {
             .chain((0..9).map(|part| (41, part, 9)))
             .collect();
         assert_eq!(told, wanted);
+    }
+    #[test]
+    fn a_part_that_speech_hides_is_marked_over_quieter_speech() {
+        let rate = 16_000;
+        let mut sound = vec![0.0_f32; 32_000];
+        let mut state = 11_u32;
+        for sample in &mut sound[8_000..16_000] {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *sample = (f64::from(state) / f64::from(u32::MAX) - 0.5) as f32 * 1.9;
+        }
+        let heard = |sound: &[f32]| cells(sound, rate, SOURCE).len();
+        let mut hidden = sound.clone();
+        mark(&mut hidden, rate, (0, 32_000), 5);
+        assert!(heard(&hidden) < 7, "the noise is loud enough to hide marks");
+        mark_clearly(&mut sound, rate, (0, 32_000), 5);
+        assert_eq!(heard(&sound), 7);
     }
 }

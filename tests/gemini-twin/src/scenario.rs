@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is no TOML, or has a name or a value that is not known.
-    #[error("{0}")]
+    #[error(transparent)]
     Form(#[from] toml::de::Error),
     /// A fault that is not in the list.
     #[error("there is no fault {0:?}; `gemini-twin faults` lists them")]

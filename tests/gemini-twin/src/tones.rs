@@ -18,7 +18,7 @@ pub struct Band {
 pub const SOURCE: Band = Band {
     first_hz: 3800.0,
     step_hz: 100.0,
-    clarity: 0.4,
+    clarity: 0.3,
 };
 /// The twin's voice: below the source's marks, so that a bed with marks in it does not speak for the twin.
 pub const ANSWER: Band = Band {

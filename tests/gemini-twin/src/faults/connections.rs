@@ -372,7 +372,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "quota_midway",
         (Quota, Both),
         (Setup(s(60)), 1),
-        "1011 quota after a frame, then #28 for 70 s",
+        "1011 quota after a frame, then as at the start for 70 s",
         || vec![step(ms(100), Act::QuotaFor(s(70)))],
     ),
     fault(

@@ -84,6 +84,11 @@ if ! have cargo; then
   say "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --default-toolchain none"
   stop=1
 fi
+# Google's own SDKs hold sessions with the twin in a test.
+if ! python3 -c 'import ensurepip, venv' 2>/dev/null || ! have node || ! have npm; then
+  say "Note: python3 with venv, node (20 or newer) or npm is missing. Only the test of gemini-twin needs them:"
+  say "  apt-get install python3-venv nodejs npm"
+fi
 # Not needed where MediaMTX is at hand or its release archive can be downloaded.
 if ! have go && ! have mediamtx && [ -z "${MEDIAMTX_BIN:-}" ]; then
   say "Note: go is missing. It is only needed where MediaMTX's release archive cannot be downloaded; then install"

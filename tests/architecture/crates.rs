@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["media-types", "stream-lifecycle", "dub-proto", "service-kit"],
     ),
     ("media-judge", &[]),
+    ("gemini-twin", &[]),
     ("local-stack", &["service-kit", "dub-proto", "media-judge"]),
     (
         "dub-tests",
@@ -49,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "dubber",
             "orchestrator",
             "media-judge",
+            "gemini-twin",
             "local-stack",
         ],
     ),

@@ -1,7 +1,7 @@
 //! What the drills found against what was promised, printed as it comes and as tables at the end.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::Write;
 use std::time::Instant;
 
 /// How a bar came out.
@@ -83,26 +83,26 @@ impl Table {
 }
 
 /// Everything that was found.
-#[derive(Debug)]
 pub struct Verdicts {
+    out: Box<dyn Write + Send>,
     begun: Instant,
     drill: String,
     rows: Vec<Row>,
     tables: Vec<Table>,
 }
 
-impl Default for Verdicts {
-    fn default() -> Self {
+impl Verdicts {
+    /// Nothing yet; what comes is written to `out`.
+    pub fn new(out: Box<dyn Write + Send>) -> Self {
         Self {
+            out,
             begun: Instant::now(),
             drill: String::new(),
             rows: Vec::new(),
             tables: Vec::new(),
         }
     }
-}
 
-impl Verdicts {
     /// A drill begins.
     pub fn begin(&mut self, drill: &str, about: &str) {
         drill.clone_into(&mut self.drill);
@@ -110,7 +110,7 @@ impl Verdicts {
     }
 
     /// A step begins.
-    pub fn step(&self, text: &str) {
+    pub fn step(&mut self, text: &str) {
         self.say(&format!(
             "  {:>5.0} s  {text}",
             self.begun.elapsed().as_secs_f64()
@@ -189,10 +189,9 @@ impl Verdicts {
     }
 
     /// Writes a line for the person who waits. A closed terminal is no reason to stop.
-    pub fn say(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{text}");
-        let _ = out.flush();
+    pub fn say(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+        let _ = self.out.flush();
     }
 
     fn add(&mut self, what: &str, found: String, bar: &str, word: Word) {
@@ -238,7 +237,7 @@ mod tests {
 
     #[test]
     fn one_failed_bar_is_a_failed_run_and_stands_at_the_end() {
-        let mut verdicts = Verdicts::default();
+        let mut verdicts = Verdicts::new(Box::new(std::io::sink()));
         verdicts.begin("first", "about");
         verdicts.bar("gap", "0 ms", "<= 200 ms", true);
         assert!(verdicts.hold() && verdicts.drill_holds());
@@ -256,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_run_that_judged_nothing_has_not_passed() {
-        let mut verdicts = Verdicts::default();
+        let mut verdicts = Verdicts::new(Box::new(std::io::sink()));
         verdicts.begin("none", "about");
         verdicts.tell("skipped", "no image");
         assert!(!verdicts.hold());

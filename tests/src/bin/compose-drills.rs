@@ -19,7 +19,7 @@ struct Arguments {
     /// Lists the drills and ends
     #[arg(long)]
     list: bool,
-    /// Leaves the stack running at the end
+    /// Leaves the stack running at the end; the next run takes it down
     #[arg(long)]
     keep: bool,
 }

@@ -90,7 +90,7 @@ pub fn run(options: &Options) -> Result<bool> {
             let mut bench = Bench {
                 project,
                 services: Services::at(Ports::of(&Env::default(), 0)),
-                verdicts: Verdicts::default(),
+                verdicts: Verdicts::new(Box::new(std::io::stdout())),
             };
             handle.block_on(bench.run_all(&drills));
             // Nobody listens after an interruption.
@@ -164,7 +164,8 @@ impl Bench {
                     .tell("logs of the containers", file.display().to_string());
             }
         }
-        self.verdicts.say(&self.verdicts.summary());
+        let summary = self.verdicts.summary();
+        self.verdicts.say(&summary);
     }
 
     /// Brings the stack to a setup and tells how long that took.

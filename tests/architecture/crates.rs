@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gemini-live", &[]),
     ("gemini-session", &["media-types", "gemini-live"]),
     ("dub-placement", &["media-types", "audio-timeline", "audio-dsp"]),
+    ("speech-activity", &["media-types"]),
     ("dub-proto", &["media-types"]),
     ("service-kit", &[]),
     ("mtx-hook", &[]),
@@ -24,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "audio-timeline",
             "audio-dsp",
             "dub-placement",
+            "speech-activity",
             "dub-proto",
             "service-kit",
         ],
@@ -44,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "audio-timeline",
             "stream-lifecycle",
             "dub-placement",
+            "speech-activity",
             "dub-proto",
             "service-kit",
             "media-edge",
@@ -58,7 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What a crate of `services/core` may use of others. None of these waits, opens a socket, reads a file, asks the time
 /// or rolls dice.
-const PURE_THIRD_PARTY: &[&str] = &["base64", "bytes", "serde", "serde_json", "thiserror"];
+const PURE_THIRD_PARTY: &[&str] = &["base64", "bytes", "rubato", "serde", "serde_json", "thiserror"];
 
 /// What `services/core/clippy.toml` has to ban, one of each kind.
 const PURE_BANS: &[&str] = &[

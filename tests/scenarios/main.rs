@@ -12,4 +12,5 @@ mod publisher;
 mod recording;
 mod sound;
 mod sources;
+mod speech;
 mod stack;

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod processes;
 pub mod republisher;
 pub mod services;
+pub mod talk;
 
 pub mod bench;
 pub mod compose;

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::atomic::AtomicU64;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 /// From 50 ms (the mock) past the hard budget of a fragment.
 const ROUND_TRIP_BUCKETS_MS: [f64; 14] = [
@@ -88,6 +88,7 @@ pub struct Metrics {
     ingest_starts: Counter,
     publish_starts: Counter,
     events: Family<EventLabel, Counter>,
+    speech_seconds: Counter<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -129,6 +130,7 @@ impl Metrics {
             ingest_starts: Counter::default(),
             publish_starts: Counter::default(),
             events: Family::default(),
+            speech_seconds: Counter::default(),
         }
     }
 
@@ -179,6 +181,11 @@ impl Metrics {
             "worker_chunk_end_to_end_latency_ms",
             "From the arrival of a fragment's first sample to the last of it on air",
             self.end_to_end_ms.clone(),
+        );
+        to.register(
+            "worker_speech_seconds",
+            "Source sound in which somebody spoke",
+            self.speech_seconds.clone(),
         );
         to.register(
             "worker_events",
@@ -248,6 +255,9 @@ impl Metrics {
             before.publish_starts_total.into(),
             now.publish_starts_total.into(),
         ));
+        let spoken_ms = more(before.speech_ms_total, now.speech_ms_total);
+        self.speech_seconds
+            .inc_by(Duration::from_millis(spoken_ms).as_secs_f64());
         for (event, total) in &now.counters {
             let added = more(before.counters.get(event).copied().unwrap_or(0), *total);
             self.events
@@ -342,6 +352,7 @@ mod tests {
             state: State::Running,
             bus_errors_total: errors,
             ingest_starts_total: 1,
+            speech_ms_total: 250 * errors,
             video_queue_ms: 9_960,
             counters: [("late_speech".to_owned(), late)].into(),
             ..View::default()
@@ -367,6 +378,7 @@ mod tests {
         for line in [
             "worker_gst_bus_errors_total 6",
             "media_edge_ingest_starts_total 2",
+            "worker_speech_seconds_total 1.5",
             "worker_events_total{event=\"late_speech\"} 8",
             "media_edge_worker_exits_total{code=\"137\"} 2",
             "media_edge_workers_active 0",

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 /// Longest fragment that is collected: 10 s may be asked for, the overlap comes on top, and the rest is room. What
 /// goes on beyond it is a peer that forgot the end, and would fill the memory.
 const FRAGMENT_MAX: MediaTime = MediaTime::from_millis(12_000);
+/// Probability from which audio counts as speech in a session's view.
+const SPOKEN: f32 = 0.5;
 
 /// A message at the wrong time or place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +32,8 @@ pub struct Violation {
 pub struct Collected {
     /// The fragment.
     pub fragment: Fragment,
+    /// Audio of it in which somebody speaks, as the worker heard it.
+    pub spoken: MediaTime,
     /// When its first audio came.
     pub first_audio: Instant,
     /// Trace that it is worked on under.
@@ -70,6 +74,7 @@ struct Collecting {
     // Weighted by frames, so that the mean does not depend on how the audio was cut into messages.
     probability_frames: f64,
     probability_weight: f64,
+    spoken: MediaTime,
 }
 
 fn violation<T>(field: &'static str, message: String) -> Result<T, Violation> {
@@ -102,6 +107,7 @@ impl Intake {
             trace,
             probability_frames: 0.0,
             probability_weight: 0.0,
+            spoken: MediaTime::ZERO,
         });
         Ok(Begun::Collecting)
     }
@@ -184,6 +190,9 @@ impl Collecting {
             let frames = length.frames() as f64;
             self.probability_frames += f64::from(probability) * frames;
             self.probability_weight += frames;
+            if SPOKEN <= probability {
+                self.spoken = self.spoken + length;
+            }
         }
         Ok(())
     }
@@ -207,6 +216,7 @@ impl Collecting {
                 pcm: Bytes::from(self.pcm),
                 speech_probability: heard.then(|| (self.probability_frames / self.probability_weight) as f32),
             },
+            spoken: self.spoken,
             first_audio: self.first_audio,
             trace: self.trace,
         })
@@ -253,7 +263,9 @@ mod tests {
         second.speech_probability = Some(0.0);
         intake.audio(Instant::now(), &first).unwrap();
         intake.audio(Instant::now(), &second).unwrap();
-        let fragment = intake.end(FragmentSeq(7), frames(140)).unwrap().unwrap().fragment;
+        let collected = intake.end(FragmentSeq(7), frames(140)).unwrap().unwrap();
+        assert_eq!(collected.spoken, frames(30));
+        let fragment = collected.fragment;
         assert_eq!((fragment.seq, fragment.pcm.len()), (FragmentSeq(7), 160));
         assert_eq!(fragment.range, MediaRange::new(frames(100), frames(140)));
         assert_eq!(fragment.speech_probability, Some(0.75));

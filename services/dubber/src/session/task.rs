@@ -139,6 +139,7 @@ impl<P: Provider> Task<P> {
             source_lang: opening.settings.source_lang.clone(),
             target_lang: opening.settings.target_lang.clone(),
             audio_in: Some(prost_types::Duration::default()),
+            speech_in: Some(prost_types::Duration::default()),
             audio_out: Some(prost_types::Duration::default()),
             in_flight: Some(prost_types::Duration::default()),
             breaker: wire::BreakerState::Closed.into(),
@@ -336,8 +337,10 @@ impl<P: Provider> Task<P> {
         let fragment = collected.fragment;
         let length = fragment.range.length();
         self.around.metrics.audio(Direction::In, length);
-        self.view
-            .update(|session| add_length(&mut session.audio_in, length));
+        self.view.update(|session| {
+            add_length(&mut session.audio_in, length);
+            add_length(&mut session.speech_in, collected.spoken);
+        });
         let queued = collected.first_audio.elapsed();
         let mut trace = FragmentTrace::begin(&self.who, &fragment, &collected.trace, &self.run, queued);
         let refusal = if fragment.range.is_empty() {

@@ -131,6 +131,8 @@ pub struct View {
     pub in_flight_ms: u32,
     /// Fragments not yet settled.
     pub in_flight_fragments: u32,
+    /// Source sound in which somebody spoke.
+    pub speech_ms_total: u64,
     /// Other counters of the worker, by metric name without prefix and suffix (`frames_dropped`, `late_speech`, …).
     pub counters: BTreeMap<String, u64>,
     /// Why it stands where it stands.

@@ -47,8 +47,8 @@ pub struct Unit {
 pub enum DubStep {
     /// A fragment begins.
     Open(FragmentSeq, MediaTime),
-    /// Audio of the open fragment.
-    Audio(MediaTime, Bytes),
+    /// Audio of the open fragment, with the probability of speech in it once that is known.
+    Audio(MediaTime, Bytes, Option<f32>),
     /// The open fragment is complete.
     Close(FragmentSeq, MediaRange),
 }
@@ -311,7 +311,7 @@ impl Air {
                         .get(offset(range.start)..offset(range.end))
                         .unwrap_or_default();
                     let bytes: Vec<u8> = part.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-                    out.push(DubStep::Audio(range.start, bytes.into()));
+                    out.push(DubStep::Audio(range.start, bytes.into(), None));
                 }
                 Step::Close { seq, range } => {
                     self.ledger.close(seq, range);

@@ -18,7 +18,7 @@ use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
-/// Shortest audio message that ingest hands over: what the request queue is counted in.
+/// Length of an audio message, that of one answer of the speech detector: what the request queue is counted in.
 const MESSAGE: Duration = Duration::from_millis(20);
 /// First wait before the dubber is tried again; it doubles.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -138,12 +138,17 @@ impl DubLink {
     }
 
     /// Audio of the fragment that was begun last; an error says that it is lost, and why.
-    pub fn audio(&mut self, start: MediaTime, pcm: Bytes) -> Result<(), (FragmentSeq, Reason)> {
+    pub fn audio(
+        &mut self,
+        start: MediaTime,
+        pcm: Bytes,
+        speech: Option<f32>,
+    ) -> Result<(), (FragmentSeq, Reason)> {
         let Some(seq) = self.open else { return Ok(()) };
         let audio = wire::Audio {
             start: Some(convert::time_to_wire(start)),
             pcm,
-            speech_probability: None,
+            speech_probability: speech,
         };
         self.try_send(Payload::Audio(audio))
             .map_err(|reason| (seq, self.shed(seq, reason)))
@@ -411,12 +416,12 @@ mod tests {
             ),
             Ok(())
         );
-        assert_eq!(link.audio(MediaTime::ZERO, Bytes::new()), Ok(()));
+        assert_eq!(link.audio(MediaTime::ZERO, Bytes::new(), None), Ok(()));
         assert_eq!(
-            link.audio(MediaTime::ZERO, Bytes::new()),
+            link.audio(MediaTime::ZERO, Bytes::new(), None),
             Err((FragmentSeq(1), Reason::Overload))
         );
-        assert_eq!(link.audio(MediaTime::ZERO, Bytes::new()), Ok(()));
+        assert_eq!(link.audio(MediaTime::ZERO, Bytes::new(), None), Ok(()));
         let refused = link.begin(
             FragmentSeq(2),
             MediaTime::ZERO,

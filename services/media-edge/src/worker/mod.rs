@@ -8,6 +8,7 @@
 mod air;
 mod dub_link;
 mod event;
+mod hearing;
 mod ingest_child;
 mod publish;
 mod reports;

@@ -6,6 +6,7 @@ use super::{
     air::Air,
     dub_link::{self, DubLink, Limits, Session},
     event::{Sender, WorkerEvent},
+    hearing::Hearing,
     ingest_child::IngestChild,
     publish::Publisher,
     reports::{Reports, read_orders},
@@ -59,6 +60,7 @@ pub struct Worker {
     air: Air,
     publisher: Publisher,
     ingest: IngestChild,
+    hearing: Hearing,
     dub: DubLink,
     traces: FragmentTraces,
     reports: Reports,
@@ -113,6 +115,7 @@ impl Worker {
             air: Air::new(start.settings.clone(), start.first_fragment_seq),
             publisher: Publisher::new(output, config.aac_bitrate, expects_video, &events)?,
             ingest: IngestChild::new(events.clone()),
+            hearing: Hearing::new()?,
             dub: DubLink::new(limits),
             traces: FragmentTraces::new(
                 clock,
@@ -267,8 +270,7 @@ impl Worker {
         }
         tracing::info!(generation, exit_code, brought_media, "ingest exited");
         if brought_media {
-            let steps = self.air.source_lost();
-            self.offer(now, steps);
+            self.offer_last(now);
         }
         if self.view.state == State::Running {
             let detail = self.view.detail.clone();
@@ -313,8 +315,7 @@ impl Worker {
             } => {
                 if matches!(self.ending, Ending::No) {
                     self.ingest.stop(false);
-                    let steps = self.air.source_lost();
-                    self.offer(now, steps);
+                    self.offer_last(now);
                     self.ending = Ending::Draining;
                     self.set_state(now, State::Draining, "what is held plays out");
                 }

@@ -9,12 +9,34 @@ use dub_proto::media::v1 as media;
 use media_types::{FragmentSeq, MediaTime, Reason, StsMode, Tick};
 
 impl Worker {
+    fn is_dubbing(&self) -> bool {
+        self.start.settings.sts_mode == StsMode::Enabled
+    }
+
+    /// Sound has arrived: the dubber gets what is known of it.
     pub(super) fn offer(&mut self, now: Tick, steps: Vec<DubStep>) {
-        let dubbing = self.start.settings.sts_mode == StsMode::Enabled;
+        let steps = if self.is_dubbing() {
+            self.hearing.hear(steps)
+        } else {
+            steps
+        };
+        self.send(now, steps);
+    }
+
+    /// The source is gone: the dubber gets the rest.
+    pub(super) fn offer_last(&mut self, now: Tick) {
+        let steps = self.air.source_lost();
+        self.offer(now, steps);
+        let rest = self.hearing.finish();
+        self.send(now, rest);
+    }
+
+    fn send(&mut self, now: Tick, steps: Vec<DubStep>) {
+        let dubbing = self.is_dubbing();
         for step in steps {
             let lost = match step {
                 DubStep::Open(seq, start) if dubbing => self.offer_begin(now, seq, start),
-                DubStep::Audio(start, pcm) if dubbing => self.dub.audio(start, pcm),
+                DubStep::Audio(start, pcm, speech) if dubbing => self.dub.audio(start, pcm, speech),
                 DubStep::Close(seq, range) => {
                     self.report_fragment(FragmentReport {
                         seq,

@@ -27,6 +27,7 @@ impl Worker {
         self.view.audio_queue_ms = millis(audio);
         self.view.av_sync_delta_ms = self.air.av_sync_delta_ms();
         self.view.in_flight_ms = millis(in_flight);
+        self.view.speech_ms_total = u64::try_from(self.hearing.spoken().as_millis()).unwrap_or(u64::MAX);
         self.view.in_flight_fragments = in_flight_fragments;
         self.view.counters = [
             ("late_audio_frames", counts.late_audio_frames),

@@ -35,7 +35,7 @@ clean_up() {
   rm -f "$made"
   exit "$status"
 }
-images() { docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' | sort; }
+images() { docker image ls --format '{{.Repository}}:{{.Tag}}' | { grep -v '<none>' || true; } | sort; }
 
 make prepare build
 cargo build --locked -p dub-tests --bin compose-drills

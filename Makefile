@@ -66,4 +66,4 @@ compose-test: ## tests the containers, from a machine without Docker to the verd
 
 clean: ## deletes what was built here and the stacks' state; the cache of real parts stays
 	cargo clean
-	rm -rf .run
+	rm -rf .run deploy/docker/bin/*/

@@ -1,24 +1,11 @@
 //! What `docker-compose.yml` takes from `.env` is declared, and every service in it has the rights and limits of all.
 
+use crate::settings::setting;
 use crate::tree::{expect_none, text};
 use service_kit::Setting;
 use std::collections::{BTreeMap, BTreeSet};
 
 const FILE: &str = "docker-compose.yml";
-
-const fn setting(
-    key: &'static str,
-    default: &'static str,
-    allowed: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting {
-        key,
-        default,
-        allowed,
-        help,
-    }
-}
 
 /// Settings of the containers: compose puts them in, the scripts of `deploy/tools` take them from the environment.
 pub const COMPOSE: &[Setting] = &[

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const FILE: &str = ".env.example";
 
-const fn setting(
+/// A setting of something that has no table of its own.
+pub const fn setting(
     key: &'static str,
     default: &'static str,
     allowed: &'static str,

@@ -20,6 +20,10 @@ packages="build-essential pkg-config curl ca-certificates git
   ffmpeg procps
   asterisk-core-sounds-en-g722 asterisk-core-sounds-es-g722 asterisk-moh-opsound-wav"
 
+# Google's own SDKs hold sessions with the twin in a test. Whoever has these from elsewhere keeps them.
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
+{ have node && have npm; } || packages="$packages nodejs npm"
+
 missing_packages() {
   for package in $packages; do
     dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || printf '%s ' "$package"
@@ -83,11 +87,6 @@ if ! have cargo; then
   say "Rust is missing; this script does not install it. The command:"
   say "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --default-toolchain none"
   stop=1
-fi
-# Google's own SDKs hold sessions with the twin in a test.
-if ! python3 -c 'import ensurepip, venv' 2>/dev/null || ! have node || ! have npm; then
-  say "Note: python3 with venv, node (20 or newer) or npm is missing. Only the test of gemini-twin needs them:"
-  say "  apt-get install python3-venv nodejs npm"
 fi
 # Not needed where MediaMTX is at hand or its release archive can be downloaded.
 if ! have go && ! have mediamtx && [ -z "${MEDIAMTX_BIN:-}" ]; then

@@ -2,6 +2,7 @@
 use dub_proto::edge::v1::{Fate, Fragment};
 use dub_tests::{
     Live, NOISE_SEED,
+    coded::{EDGE_MS, frequency_of},
     felt::{longest_gap_of_sound, wall_ms},
     heard::{Heard, decode, noise_above_tones, noise_between},
     journal::{Journal, Told},
@@ -24,8 +25,6 @@ use std::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A -6 dB point lies this near to the edge of its fragment.
-const EDGE_MS: f64 = 5.0;
 /// No reader of the output hears less than this often.
 const GAP_MS: f64 = 200.0;
 /// Way from the worker's air to a reader on this machine.
@@ -33,11 +32,6 @@ const WAY_MS: f64 = 300.0;
 /// Parts whose ERROR lines would be a failure.
 const SERVICES: [&str; 2] = ["media-edge", "orchestrator"];
 const TONE_HZ: f64 = 440.0;
-
-/// Frequency that an odd fragment carries in the mock's `coded` mode.
-fn coded_hz(seq: u64) -> f64 {
-    coded_frequencies()[(seq / 2) as usize % 32]
-}
 
 fn clip(seconds: u32) -> (PathBuf, Reference) {
     let clip = noise_above_tones(&ClipSpec::small(seconds)).unwrap();
@@ -119,7 +113,7 @@ fn assert_tones_lie_on_their_fragments(outcome: &Outcome) -> Vec<ToneRange> {
         all.extend(outcome.heard.tones(frequency));
     }
     for (fragment, (from, to)) in &expected {
-        let hz = coded_hz(fragment.fragment_seq);
+        let hz = frequency_of(fragment.fragment_seq).unwrap();
         let own: Vec<&ToneRange> = all.iter().filter(|tone| tone.frequency_hz == hz).collect();
         assert_eq!(
             own.len(),

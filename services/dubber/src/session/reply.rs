@@ -20,6 +20,7 @@ pub fn opened(session_id: &str, provider: &str) -> wire::DubResponse {
     response(Payload::Opened(wire::Opened {
         session_id: session_id.to_owned(),
         provider: provider.to_owned(),
+        answering: wire::Answering::Fragments.into(),
     }))
 }
 
@@ -32,6 +33,9 @@ pub fn speech(seq: FragmentSeq, range: MediaRange, pcm: Bytes) -> wire::DubRespo
         latest: Some(time_to_wire(range.end)),
         exact: true,
         fragment_seq: Some(seq.0),
+        connection: 0,
+        at: None,
+        turn: None,
     }))
 }
 
@@ -69,6 +73,7 @@ pub fn event(kind: wire::EventKind, message: impl Into<String>) -> wire::DubResp
         kind: kind.into(),
         message: message.into(),
         breaker,
+        error_class: wire::ErrorClass::Unspecified.into(),
     }))
 }
 

@@ -346,7 +346,9 @@ fn from_wire(payload: dub_response::Payload) -> Result<Option<DubEvent>, convert
             );
             None
         }
-        dub_response::Payload::Opened(_) | dub_response::Payload::Text(_) => None,
+        dub_response::Payload::Opened(_)
+        | dub_response::Payload::Text(_)
+        | dub_response::Payload::Supersede(_) => None,
     })
 }
 

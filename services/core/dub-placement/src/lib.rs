@@ -18,6 +18,12 @@ pub struct Speech {
     pub exact: bool,
     /// Fragment that it belongs to, where the provider knows.
     pub fragment: Option<FragmentSeq>,
+    /// Connection to the provider that it came from; 0 where there is none.
+    pub connection: u64,
+    /// Where it lies in the sound of its connection, where there is one.
+    pub at: Option<MediaTime>,
+    /// Turn that it answers, where the provider answers turns.
+    pub turn: Option<u64>,
     /// Interleaved stereo, 48 kHz.
     pub pcm: Vec<i16>,
 }
@@ -27,12 +33,66 @@ pub struct Speech {
 pub enum Placed {
     /// It will be heard there.
     At(MediaRange),
+    /// It waits for its phrase, or lengthens a dub that airs.
+    Taken,
     /// Its place has begun to air.
     Late,
     /// It answers no exact range.
     Unplaceable,
     /// It lies further ahead than anything that is held.
     OutOfReach,
+}
+
+/// What placement goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How far ahead of the air speech is kept.
+    pub reach: MediaTime,
+    /// What the worker holds back.
+    pub hold: MediaTime,
+    /// How far behind its own phrase a dub may start.
+    pub backlog_max: MediaTime,
+}
+
+/// What becomes of a phrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its dub airs.
+    Dubbed,
+    /// No answer had come when it began to air.
+    FellBack,
+    /// Its answer would start further behind it than is allowed.
+    Overflowed,
+}
+
+/// A phrase, or a further part of one, begins to air.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Number of the phrase; rises.
+    pub phrase: u64,
+    /// Part of it that this is about.
+    pub part: MediaRange,
+    /// It is the first part.
+    pub first: bool,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// Placement in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// From the start of a phrase to the start of its answer at the provider, median of late.
+    pub provider_lag: Option<MediaTime>,
+    /// How far the newest dub starts behind its own phrase.
+    pub backlog: MediaTime,
+    /// Phrases that began to air with their dub.
+    pub phrases_dubbed_total: u64,
+    /// Phrases that began to air without an answer.
+    pub phrases_fell_back_total: u64,
+    /// Phrases whose answer was too far behind.
+    pub phrases_overflowed_total: u64,
+    /// Speech that came when its phrase had begun to air without it.
+    pub speech_late_total: u64,
 }
 
 /// Speech that waits for its time.
@@ -43,12 +103,31 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// `reach` bounds how far ahead of the air speech is kept.
-    pub fn new(reach: MediaTime) -> Self {
+    /// Nothing waits.
+    pub fn new(config: Config) -> Self {
         Self {
-            store: PcmStore::new(reach),
+            store: PcmStore::new(config.reach),
             committed: MediaTime::ZERO,
         }
+    }
+
+    /// A phrase of the source begins.
+    pub fn phrase_began(&mut self, _onset: MediaTime) {}
+
+    /// It has ended; this is all of it.
+    pub fn phrase_ended(&mut self, _phrase: MediaRange) {}
+
+    /// Source from `from` on is answered anew, by `connection` and later ones.
+    pub fn supersede(&mut self, _connection: u64, _from: MediaTime) {}
+
+    /// What begins to air before `until` is decided, for good.
+    pub fn decide(&mut self, _until: MediaTime) -> Vec<Decision> {
+        Vec::new()
+    }
+
+    /// Numbers.
+    pub fn figures(&self) -> Figures {
+        Figures::default()
     }
 
     /// Places a piece.
@@ -95,19 +174,30 @@ impl Placement {
 mod tests {
     use super::*;
 
+    fn placement() -> Placement {
+        Placement::new(Config {
+            reach: MediaTime::from_frames(10_000),
+            hold: MediaTime::from_frames(10_000),
+            backlog_max: MediaTime::from_frames(10_000),
+        })
+    }
+
     fn speech(start: i64, frames: usize) -> Speech {
         Speech {
             earliest: MediaTime::from_frames(start),
             latest: MediaTime::from_frames(start + i64::try_from(frames).unwrap_or(0)),
             exact: true,
             fragment: None,
+            connection: 0,
+            at: None,
+            turn: None,
             pcm: vec![5; frames * CHANNELS],
         }
     }
 
     #[test]
     fn exact_speech_is_heard_at_its_range() {
-        let mut placement = Placement::new(MediaTime::from_frames(10_000));
+        let mut placement = placement();
         let range = MediaRange::new(MediaTime::from_frames(100), MediaTime::from_frames(150));
         assert_eq!(placement.speech(&speech(100, 50)), Placed::At(range));
         assert!(placement.ranges().covers(range));
@@ -115,7 +205,7 @@ mod tests {
 
     #[test]
     fn speech_whose_place_has_begun_to_air_is_refused_whole() {
-        let mut placement = Placement::new(MediaTime::from_frames(10_000));
+        let mut placement = placement();
         placement.commit(MediaTime::from_frames(101));
         assert_eq!(placement.speech(&speech(100, 50)), Placed::Late);
         assert!(
@@ -127,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_answer_longer_than_its_range_is_cut_to_it() {
-        let mut placement = Placement::new(MediaTime::from_frames(10_000));
+        let mut placement = placement();
         let mut long = speech(0, 80);
         long.latest = MediaTime::from_frames(50);
         assert_eq!(

@@ -186,7 +186,9 @@ impl Dub {
                 Answer::Speech(said) => assert!(speech.replace(said).is_none(), "speech twice"),
                 Answer::Settlement(settlement) => return Result { speech, settlement },
                 Answer::Event(_) => {}
-                other @ (Answer::Opened(_) | Answer::Text(_)) => panic!("unexpected {other:?}"),
+                other @ (Answer::Opened(_) | Answer::Text(_) | Answer::Supersede(_)) => {
+                    panic!("unexpected {other:?}")
+                }
             }
         }
     }

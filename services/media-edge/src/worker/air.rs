@@ -6,7 +6,7 @@ use audio_timeline::{
     AirPlan, Aired, AudioAnchor, Author, Chunker, Ledger, Outcome, PcmStore, RunClock, SourceMap, Step,
 };
 use bytes::Bytes;
-use dub_placement::{Placed, Placement, Speech};
+use dub_placement::{self as placement, Placed, Placement, Speech};
 use media_types::{
     AirState, CHANNELS, Fallback, FragmentSeq, MediaRange, MediaTime, Reason, StreamSettings, StsMode, Tick,
 };
@@ -141,7 +141,11 @@ impl Air {
             chunker: Chunker::new(first, fragment_length),
             ledger: Ledger::default(),
             plan: AirPlan::new(settings.initial_air_state),
-            placement: Placement::new(reach),
+            placement: Placement::new(placement::Config {
+                reach,
+                hold: MediaTime::from_duration(settings.hold),
+                backlog_max: MediaTime::from_millis(4_000),
+            }),
             mixer: Mixer::new(levels),
             mixed_until: None,
             last_seq: FragmentSeq(first.0.saturating_sub(1)),
@@ -340,7 +344,7 @@ impl Air {
         }
         let placed = self.placement.speech(speech);
         match placed {
-            Placed::At(_) => {}
+            Placed::At(_) | Placed::Taken => {}
             Placed::Late => self.counts.late_speech += 1,
             Placed::Unplaceable | Placed::OutOfReach => self.counts.refused_speech += 1,
         }

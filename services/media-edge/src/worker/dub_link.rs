@@ -321,6 +321,13 @@ fn from_wire(payload: dub_response::Payload) -> Result<Option<DubEvent>, convert
                 latest: convert::time_from_wire(speech.latest.as_ref(), "speech.latest")?,
                 exact: speech.exact,
                 fragment: speech.fragment_seq.map(FragmentSeq),
+                connection: speech.connection,
+                at: speech
+                    .at
+                    .as_ref()
+                    .map(|at| convert::time_from_wire(Some(at), "speech.at"))
+                    .transpose()?,
+                turn: speech.turn,
                 pcm,
             })))
         }

@@ -118,6 +118,9 @@ fn exact_speech_replaces_its_fragment_and_nothing_else() {
         latest: range.end,
         exact: true,
         fragment: Some(seq),
+        connection: 0,
+        at: None,
+        turn: None,
         pcm: vec![-9_000; 48_000 * 2],
     };
     assert!(matches!(air.speech(&speech), Placed::At(_)));

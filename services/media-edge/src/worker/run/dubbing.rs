@@ -102,7 +102,7 @@ impl Worker {
                 let placed = self.air.speech(&speech);
                 match (placed, speech.fragment) {
                     (Placed::At(_), Some(seq)) => self.traces.placed(arrived, self.now(), seq),
-                    (Placed::At(_), None) => {}
+                    (Placed::At(_) | Placed::Taken, _) => {}
                     (Placed::Late | Placed::Unplaceable | Placed::OutOfReach, fragment) => {
                         tracing::warn!(fragment = fragment.map(|seq| seq.0), ?placed, "dub is dropped");
                     }

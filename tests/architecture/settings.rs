@@ -77,7 +77,7 @@ fn real_parts() -> Vec<(String, String)> {
                 let (_, value) = line.split_once(&format!("${{env:{}:-", listener.key))?;
                 Some(value.split('}').next().unwrap_or_default().to_owned())
             }),
-            Name::Orchestrator | Name::MediaEdge | Name::Dubber => continue,
+            Name::Orchestrator | Name::MediaEdge | Name::Dubber | Name::Twin => continue,
         };
         let value = value.unwrap_or_else(|| panic!("{} stands in no config file", listener.key));
         found.push((listener.key.to_owned(), value));

@@ -9,18 +9,18 @@ use media_types::{ErrorClass, FragmentSeq, MediaRange, MediaTime};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-fn response(payload: Payload) -> wire::DubResponse {
+pub(super) fn response(payload: Payload) -> wire::DubResponse {
     wire::DubResponse {
         payload: Some(payload),
     }
 }
 
 /// The session is open.
-pub fn opened(session_id: &str, provider: &str) -> wire::DubResponse {
+pub fn opened(session_id: &str, provider: &str, answering: wire::Answering) -> wire::DubResponse {
     response(Payload::Opened(wire::Opened {
         session_id: session_id.to_owned(),
         provider: provider.to_owned(),
-        answering: wire::Answering::Fragments.into(),
+        answering: answering.into(),
     }))
 }
 
@@ -66,7 +66,7 @@ pub fn settlement(session_id: &str, settled: &Settled) -> wire::DubResponse {
     }))
 }
 
-/// Something about the session itself. The breaker is closed as long as this version has none.
+/// Something about the session itself, of a provider that has no breaker.
 pub fn event(kind: wire::EventKind, message: impl Into<String>) -> wire::DubResponse {
     let breaker = wire::BreakerState::Closed.into();
     response(Payload::Event(wire::Event {
@@ -86,7 +86,7 @@ fn signed_to_wire(length: MediaTime) -> prost_types::Duration {
     }
 }
 
-const fn class_to_wire(class: ErrorClass) -> wire::ErrorClass {
+pub(super) const fn class_to_wire(class: ErrorClass) -> wire::ErrorClass {
     match class {
         ErrorClass::Timeout => wire::ErrorClass::Timeout,
         ErrorClass::RateLimit => wire::ErrorClass::RateLimit,

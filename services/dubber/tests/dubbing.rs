@@ -291,7 +291,9 @@ async fn a_slow_answer_is_told_once_and_still_delivered() {
                 faults += 1;
             }
             dub_response::Payload::Speech(_) => speeches += 1,
-            dub_response::Payload::Opened(_) | dub_response::Payload::Text(_) => panic!("{answer:?}"),
+            dub_response::Payload::Opened(_)
+            | dub_response::Payload::Text(_)
+            | dub_response::Payload::Supersede(_) => panic!("{answer:?}"),
             dub_response::Payload::Settlement(_) => {}
         }
     }

@@ -160,7 +160,7 @@ impl Stage {
             match self.said().await {
                 Payload::Settlement(settlement) => return (settlement, speeches),
                 Payload::Speech(_) => speeches += 1,
-                Payload::Opened(_) | Payload::Text(_) | Payload::Event(_) => {}
+                Payload::Opened(_) | Payload::Text(_) | Payload::Supersede(_) | Payload::Event(_) => {}
             }
         }
     }

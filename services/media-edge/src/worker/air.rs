@@ -1,31 +1,18 @@
 //! The run's timeline: what has arrived, what is held, what airs. No input or output of its own, and no clock: the
 //! event loop hands it frames, speech and the time, and takes what is due.
-use crate::link::frames::{AccessUnit, VideoConfig};
-use audio_dsp::{Levels, MixSpan, Mixer, gain_from_db, slew};
-use audio_timeline::{
-    AirPlan, Aired, AudioAnchor, Author, Chunker, Ledger, Outcome, PcmStore, RunClock, SourceMap, Step,
-};
+mod arrival;
+mod mixing;
+
+use crate::link::frames::VideoConfig;
+use audio_dsp::{Levels, Mixer, gain_from_db};
+use audio_timeline::{AirPlan, AudioAnchor, Chunker, Ledger, Outcome, PcmStore, RunClock, SourceMap};
 use bytes::Bytes;
 use dub_placement::{self as placement, Placed, Placement, Speech};
-use media_types::{
-    AirState, CHANNELS, Fallback, FragmentSeq, MediaRange, MediaTime, Reason, StreamSettings, StsMode, Tick,
-};
+use media_types::{AirState, FragmentSeq, MediaRange, MediaTime, Reason, StreamSettings, Tick};
 use std::{collections::VecDeque, time::Duration};
 
-/// How long the air waits for audio that should be there, before it airs silence in its place: more than the jitter
-/// of a healthy publisher, less than anybody would call a stall.
-const PATIENCE: MediaTime = MediaTime::from_millis(400);
 /// Room in the store behind the hold: a source that runs ahead of its own time by more than this is refused.
 const AHEAD_MAX: MediaTime = MediaTime::from_millis(10_000);
-/// Video held at most; above it whole groups of pictures are dropped. A minute of 30 Mbit/s.
-const VIDEO_BYTES_MAX: usize = 256 << 20;
-/// Least distance between the last access unit of one source connection and the first of the next.
-const CONNECTION_GAP: MediaTime = MediaTime::from_millis(40);
-/// A decoding time this little behind the last one was made up on the way: MediaMTX sends none on, readers guess them
-/// from the presentation times, and FLV rounds them to milliseconds.
-const DTS_STRAY_MAX: MediaTime = MediaTime::from_millis(20);
-/// Arrivals this much ahead of the clock, before anything has aired, mean that the first one was late.
-const EARLY_MAX: MediaTime = MediaTime::from_millis(100);
 
 /// An access unit on the run's timeline.
 #[derive(Clone, Debug)]
@@ -154,178 +141,6 @@ impl Air {
         }
     }
 
-    /// A new connection to the source: its clock has nothing to do with the last one's.
-    pub fn source_connected(&mut self, now: Tick) {
-        self.map = None;
-        self.anchor.reset();
-        self.skip_to_key = true;
-        if let Some(clock) = &mut self.clock {
-            clock.forget_window(now);
-        }
-    }
-
-    /// Whether audio is to be waited for.
-    pub fn expect_audio(&mut self, expected: bool) {
-        self.expects_audio = expected;
-    }
-
-    /// The source is gone. The open fragment is closed where it stands.
-    pub fn source_lost(&mut self) -> Vec<DubStep> {
-        self.expects_audio = false;
-        let steps = self.chunker.close();
-        self.follow(Tick::default(), steps, &[], MediaTime::ZERO)
-    }
-
-    fn place_in_run(&mut self, now: Tick, source_ns: i64) -> MediaTime {
-        if let Some(map) = self.map {
-            return map.to_run(source_ns);
-        }
-        let at = match &self.clock {
-            None => MediaTime::ZERO,
-            Some(clock) => clock
-                .arrival(now)
-                .max(self.audio_head)
-                .max(self.video_head + CONNECTION_GAP),
-        };
-        let map = SourceMap::anchor(source_ns, at);
-        self.map = Some(map);
-        let run = map.to_run(source_ns);
-        if self.clock.is_none() {
-            self.clock = Some(RunClock::start(now, run, self.settings.hold));
-        }
-        run
-    }
-
-    fn arrived(&mut self, now: Tick, at: MediaTime) {
-        let untouched = self.mixed_until.is_none();
-        let hold = self.settings.hold;
-        if let Some(clock) = &mut self.clock {
-            if untouched && clock.arrival(now) + EARLY_MAX < at {
-                *clock = RunClock::start(now, at, hold);
-            }
-            clock.arrived(now, at);
-        }
-    }
-
-    /// Decoder configuration of the video that follows.
-    pub fn video_config(&mut self, config: VideoConfig) {
-        if self.known_config.as_ref() != Some(&config) {
-            self.known_config = Some(config.clone());
-            self.video_config = Some(config);
-        }
-    }
-
-    /// An access unit has arrived.
-    pub fn video(&mut self, now: Tick, unit: AccessUnit) {
-        if self.skip_to_key && !unit.key {
-            return;
-        }
-        let mut dts = self.place_in_run(now, unit.dts_ns);
-        let pts = self.place_in_run(now, unit.pts_ns);
-        if dts <= self.video_head && self.video_head - dts <= DTS_STRAY_MAX {
-            dts = self.video_head + MediaTime::from_frames(1);
-        }
-        if dts <= self.video_head {
-            // A clock that runs backward within one connection; ingest ends such a connection soon.
-            self.counts.dropped_video_units += 1;
-            return;
-        }
-        if self.video_bytes + unit.data.len() > VIDEO_BYTES_MAX {
-            self.skip_to_key = true;
-            self.counts.dropped_video_units += 1;
-            return;
-        }
-        self.arrived(now, dts);
-        self.skip_to_key = false;
-        self.video_head = dts;
-        self.video_bytes += unit.data.len();
-        self.video.push_back(Unit {
-            pts,
-            dts,
-            key: unit.key,
-            data: unit.data,
-            config: self.video_config.take(),
-        });
-    }
-
-    /// Audio has arrived: interleaved S16LE stereo at 48 kHz.
-    pub fn audio(&mut self, now: Tick, pts_ns: i64, pcm: &[u8]) -> Vec<DubStep> {
-        let samples: Vec<i16> = pcm
-            .chunks_exact(2)
-            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
-        let frames = i64::try_from(samples.len() / CHANNELS).unwrap_or(0);
-        if frames == 0 {
-            return Vec::new();
-        }
-        let stamp = self.place_in_run(now, pts_ns);
-        self.arrived(now, stamp);
-        let placed = self.anchor.place(stamp, frames);
-        self.audio_deviation = placed.start - stamp;
-        let samples = match usize::try_from(placed.frames) {
-            Ok(wanted) if placed.frames != frames => slew(&samples, wanted),
-            Ok(_) | Err(_) => samples,
-        };
-        // What overlaps the end of an earlier connection has been heard once already.
-        let skip = (self.audio_head - placed.start).frames().max(0);
-        let skip = usize::try_from(skip)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(CHANNELS)
-            .min(samples.len());
-        let fresh = samples.get(skip..).unwrap_or_default();
-        let start = placed.start.max(self.audio_head);
-        let taken = self.original.write(start, fresh);
-        let offered = i64::try_from(fresh.len() / CHANNELS).unwrap_or(0);
-        self.counts.late_audio_frames += u64::try_from(offered - taken.length().frames()).unwrap_or(0);
-        if taken.is_empty() {
-            return Vec::new();
-        }
-        self.audio_head = taken.end;
-        if self.settings.sts_mode == StsMode::Disabled {
-            return Vec::new();
-        }
-        let cut = usize::try_from((taken.start - start).frames()).unwrap_or(0) * CHANNELS;
-        let steps = self.chunker.push(taken);
-        self.follow(now, steps, fresh.get(cut..).unwrap_or_default(), taken.start)
-    }
-
-    fn follow(
-        &mut self,
-        now: Tick,
-        steps: impl IntoIterator<Item = Step>,
-        samples: &[i16],
-        start: MediaTime,
-    ) -> Vec<DubStep> {
-        let bypass = self.settings.sts_mode != StsMode::Enabled;
-        let mut out = Vec::new();
-        for step in steps {
-            match step {
-                Step::Open { seq, start } => {
-                    self.last_seq = seq;
-                    self.ledger.open(now, seq, start, self.fragment_length);
-                    if bypass {
-                        self.ledger.blame(seq, Reason::Bypass);
-                    }
-                    out.push(DubStep::Open(seq, start));
-                }
-                Step::Audio { range } => {
-                    let offset =
-                        |at: MediaTime| usize::try_from((at - start).frames()).unwrap_or(0) * CHANNELS;
-                    let part = samples
-                        .get(offset(range.start)..offset(range.end))
-                        .unwrap_or_default();
-                    let bytes: Vec<u8> = part.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-                    out.push(DubStep::Audio(range.start, bytes.into(), None));
-                }
-                Step::Close { seq, range } => {
-                    self.ledger.close(seq, range);
-                    out.push(DubStep::Close(seq, range));
-                }
-            }
-        }
-        out
-    }
-
     /// No dub is to be expected for a fragment.
     pub fn blame(&mut self, seq: FragmentSeq, reason: Reason) {
         self.ledger.blame(seq, reason);
@@ -356,94 +171,6 @@ impl Air {
         let at = self.mixed_until.unwrap_or(MediaTime::ZERO);
         self.plan.switch(at, state);
         at
-    }
-
-    fn sound_until(&self, playhead: MediaTime) -> MediaTime {
-        if self.audio_head >= playhead {
-            playhead
-        } else if self.expects_audio {
-            self.audio_head.max(playhead - PATIENCE)
-        } else {
-            playhead
-        }
-    }
-
-    /// Takes what is due now.
-    pub fn release(&mut self, now: Tick) -> Due {
-        let mut due = Due::default();
-        let Some(playhead) = self.clock.map(|clock| clock.playhead(now)) else {
-            return due;
-        };
-        if playhead < MediaTime::ZERO {
-            return due;
-        }
-        let from = self.mixed_until.unwrap_or(MediaTime::ZERO);
-        let until = self.sound_until(playhead);
-        if from < until {
-            due.sound = Some((from, self.mix(now, MediaRange::new(from, until), &mut due)));
-        }
-        while self.video.front().is_some_and(|unit| unit.dts <= playhead) {
-            if let Some(unit) = self.video.pop_front() {
-                self.video_bytes -= unit.data.len();
-                due.video.push(unit);
-            }
-        }
-        due
-    }
-
-    fn mix(&mut self, now: Tick, range: MediaRange, due: &mut Due) -> Vec<i16> {
-        let fallback = match self.settings.sts_mode {
-            StsMode::Enabled => self.settings.fallback,
-            StsMode::Passthrough | StsMode::Disabled => Fallback::PassThrough,
-        };
-        let placement = &self.placement;
-        for decision in self
-            .ledger
-            .begin(range.end, |own| placement.ranges().touches(own))
-        {
-            if let Some(reason) = decision.fell_back {
-                self.plan.fall_back(decision.range, fallback, reason);
-            }
-            due.begun.push(decision.seq);
-        }
-        let spans = self.plan.spans(range, self.placement.ranges());
-        let samples = usize::try_from(range.length().frames()).unwrap_or(0) * CHANNELS;
-        let mut original = vec![0; samples];
-        let mut dub = vec![0; samples];
-        let mut out = vec![0; samples];
-        self.original.read(range.start, &mut original);
-        self.placement.read(range.start, &mut dub);
-        let heard: i64 = self
-            .original
-            .present()
-            .within(range)
-            .map(|part| part.length().frames())
-            .sum();
-        self.counts.missing_audio_frames += u64::try_from(range.length().frames() - heard).unwrap_or(0);
-        let mix_spans: Vec<MixSpan> = spans
-            .iter()
-            .map(|span| MixSpan {
-                range: span.range,
-                state: span.state,
-                dub: span.dub,
-            })
-            .collect();
-        self.mixer.mix(&mix_spans, &original, &dub, &mut out);
-        for span in &spans {
-            match span.author {
-                Author::Dub => self.ledger.aired(span.range, Aired::Dub),
-                Author::Operator => self.ledger.aired(span.range, Aired::Operator),
-                Author::Fallback | Author::Rule => {}
-            }
-        }
-        due.outcomes.extend(self.ledger.finish(now, range.end, fallback));
-        self.mixed_until = Some(range.end);
-        // The mixer looks back over one fade when it reads the edges of a dub.
-        let keep = range.end - audio_dsp::FADE;
-        self.original.discard_before(range.end);
-        self.placement.commit(range.end);
-        self.plan.forget_before(keep);
-        out
     }
 
     /// Whether all that was held has aired.

@@ -1,5 +1,7 @@
 //! The one event loop of a worker. It routes: what is decided is decided in [`super::air`] and in the pure crates.
 mod dubbing;
+mod orders;
+mod source;
 mod view;
 
 use super::{
@@ -14,15 +16,11 @@ use super::{
 };
 use crate::{
     config::WorkerConfig,
-    ingest::IngestOrder,
-    link::{
-        frames::Frame,
-        lines::{FragmentReport, Order, Report, Source, Start, State, StopMode, View},
-    },
+    link::lines::{FragmentReport, Report, Source, Start, State, View},
 };
 use anyhow::Result;
 use dub_proto::{convert::settings_to_wire, dub::v1::Open, media::v1 as media};
-use media_types::{AirState, FragmentSeq, StsMode, Tick};
+use media_types::{FragmentSeq, StsMode, Tick};
 use service_kit::{clock::Clock, exit::code, telemetry::trace::TraceContext};
 use std::{
     collections::BTreeMap,
@@ -219,110 +217,6 @@ impl Worker {
         self.source.tracks.iter().any(|track| track == "H264")
     }
 
-    fn on_frame(&mut self, now: Tick, frame: Frame) {
-        match frame {
-            Frame::Connected(connected) => {
-                tracing::info!(
-                    protocol = connected.protocol,
-                    video = connected.has_video,
-                    audio = connected.has_audio,
-                    "source connected"
-                );
-                // Tracks show up one by one: a picture that MediaMTX announced comes with the next key frame.
-                self.publisher
-                    .expect_video(connected.has_video || self.announced_video());
-                self.air.expect_audio(connected.has_audio);
-                self.view.input_protocol = connected.protocol;
-                self.set_state(now, State::Running, "source connected");
-            }
-            Frame::VideoConfig(config) => {
-                self.publisher.announce_video(&config);
-                self.air.video_config(config);
-            }
-            Frame::Video(unit) => {
-                self.brought_media = true;
-                self.air.video(now, unit);
-            }
-            Frame::Audio { pts_ns, pcm, .. } => {
-                self.brought_media = true;
-                let steps = self.air.audio(now, pts_ns, &pcm);
-                self.offer(now, steps);
-            }
-            Frame::Notice(notice) => {
-                if notice.error {
-                    self.view.bus_errors_total += 1;
-                } else {
-                    self.view.bus_warnings_total += 1;
-                }
-                self.view.detail = format!("{}: {}", notice.element, notice.message);
-            }
-            Frame::Ended(ended) => {
-                tracing::info!(reason = ?ended.reason, message = ended.message, "ingest ends");
-                self.view.detail = ended.message;
-            }
-        }
-    }
-
-    fn on_ingest_exited(&mut self, now: Tick, generation: u32, exit_code: Option<i32>) {
-        let brought_media = std::mem::take(&mut self.brought_media);
-        if !self.ingest.exited(now, generation, brought_media) {
-            return;
-        }
-        tracing::info!(generation, exit_code, brought_media, "ingest exited");
-        if brought_media {
-            self.offer_last(now);
-        }
-        if self.view.state == State::Running {
-            let detail = self.view.detail.clone();
-            self.set_state(now, State::SourceLost, &detail);
-        }
-    }
-
-    fn on_order(&mut self, now: Tick, order: Order) {
-        match order {
-            Order::Start(_) => tracing::warn!("a second start is ignored"),
-            Order::UpdateSource(source) => {
-                let before = self.config.choose_protocol(&self.source);
-                let after = self.config.choose_protocol(&source);
-                tracing::info!(source_id = source.source_id, tracks = ?source.tracks, "source changed");
-                self.source = source;
-                if before != after {
-                    self.ingest.stop(true);
-                }
-                // Who tells of a source has seen it: a wait for the next attempt has lost its reason.
-                self.ingest.hurry();
-            }
-            Order::SetAir { id, state, author } => match state {
-                AirState::Dub | AirState::VoiceOver | AirState::Original | AirState::Mute => {
-                    let in_force_from = self.air.switch(state);
-                    tracing::info!(
-                        state = state.as_str(),
-                        author,
-                        from_ms = in_force_from.millis(),
-                        "air switched"
-                    );
-                    self.reports.send(&Report::AirSet { id, in_force_from });
-                    self.send_view(now);
-                }
-                AirState::Bed | AirState::Outage => {
-                    let message = format!("{state} cannot be chosen: there is no bed without separation");
-                    self.reports.send(&Report::AirRefused { id, message });
-                }
-            },
-            Order::Stop { mode: StopMode::Now } => self.end_now("stopped"),
-            Order::Stop {
-                mode: StopMode::Drain,
-            } => {
-                if matches!(self.ending, Ending::No) {
-                    self.ingest.stop(false);
-                    self.offer_last(now);
-                    self.ending = Ending::Draining;
-                    self.set_state(now, State::Draining, "what is held plays out");
-                }
-            }
-        }
-    }
-
     /// There is no output without an encoder, and no healing it from inside: the orchestrator starts a new worker.
     fn encoder_failed(&mut self, message: &str) {
         tracing::error!(error = message, "encoder failed");
@@ -366,27 +260,6 @@ impl Worker {
         }
     }
 
-    fn start_ingest(&mut self, now: Tick) {
-        let protocol = self.config.choose_protocol(&self.source);
-        let order = IngestOrder {
-            protocol,
-            url: self.config.input(&self.start.stream_id, protocol),
-            no_data_timeout_ms: u64::try_from(self.config.ingest_no_data.as_millis()).unwrap_or(u64::MAX),
-            expects_video: self.announced_video(),
-        };
-        self.brought_media = false;
-        match self.ingest.start(&order) {
-            Ok(()) => {
-                self.view.ingest_starts_total += 1;
-                self.air.source_connected(now);
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "ingest does not start");
-                self.ingest.failed_to_start(now);
-            }
-        }
-    }
-
     fn release(&mut self, now: Tick) {
         let due = self.air.release(now);
         for seq in due.begun {
@@ -416,28 +289,6 @@ impl Worker {
         }
         self.publisher.flush(now);
         self.traces.published(self.now());
-    }
-
-    fn advance_ending(&mut self, now: Tick) {
-        match self.ending {
-            Ending::Draining if self.air.is_drained(now) => {
-                self.dub.close();
-                self.publisher.finish_sound();
-                self.ending = Ending::Encoder(now);
-            }
-            Ending::Encoder(since) if now.since(since) >= ENCODER_FLUSH => {
-                self.ending = if self.publisher.finish(now) {
-                    Ending::Output(now)
-                } else {
-                    Ending::Done(i32::from(code::DONE))
-                };
-                self.view.detail = "played out".to_owned();
-            }
-            Ending::Output(since) if now.since(since) >= OUTPUT_FLUSH => {
-                self.ending = Ending::Done(i32::from(code::DONE));
-            }
-            Ending::No | Ending::Draining | Ending::Encoder(_) | Ending::Output(_) | Ending::Done(_) => {}
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
 use super::*;
+use crate::link::frames::AccessUnit;
+use media_types::StsMode;
 
 const MS: u64 = 1_000_000;
 

@@ -1,4 +1,6 @@
 //! Every setting of the dubber, read together and refused together.
+pub mod endpoint;
+
 use crate::provider::fixtures::Fixtures;
 use crate::provider::mock;
 use crate::provider::schedule::Schedule;

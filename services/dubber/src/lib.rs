@@ -7,6 +7,7 @@
 pub mod app;
 pub mod config;
 pub mod directory;
+pub mod gemini;
 pub mod grpc;
 pub mod metrics;
 pub mod pcm;

@@ -1,0 +1,6 @@
+//! The provider `gemini-live`: speech by Gemini Live over WebSocket.
+pub mod auth;
+pub mod dial;
+pub(crate) mod proxy;
+pub(crate) mod route;
+pub(crate) mod tls;

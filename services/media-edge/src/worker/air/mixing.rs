@@ -47,15 +47,9 @@ impl Air {
             StsMode::Enabled => self.settings.fallback,
             StsMode::Passthrough | StsMode::Disabled => Fallback::PassThrough,
         };
-        let placement = &self.placement;
         // The mixer sees the end of a dub one fade before it comes, so what follows must be decided by then.
         let seen = MediaRange::new(range.start, range.end + FADE);
-        for decision in self.ledger.begin(seen.end, |own| placement.ranges().touches(own)) {
-            if let Some(reason) = decision.fell_back {
-                self.plan.fall_back(decision.range, fallback, reason);
-            }
-            due.begun.push(decision.seq);
-        }
+        self.begin(seen.end, fallback, due);
         let spans = self.plan.spans(seen, self.placement.ranges());
         let samples = usize::try_from(range.length().frames()).unwrap_or(0) * CHANNELS;
         let mut original = vec![0; samples];

@@ -122,7 +122,8 @@ impl Continuous {
         let block = self.engine.input_frames_next();
         let mut rest = Vec::with_capacity(missing);
         while rest.len() < missing {
-            self.waiting.resize(self.waiting.len().max(1).next_multiple_of(block), 0.0);
+            self.waiting
+                .resize(self.waiting.len().max(1).next_multiple_of(block), 0.0);
             rest.extend(self.run()?);
         }
         rest.truncate(missing);
@@ -175,7 +176,12 @@ mod tests {
 
     #[test]
     fn pieces_make_one_sound_without_a_seam_at_the_same_instants_and_of_the_same_length() {
-        for (from_hz, to_hz) in [(48_000, 16_000), (24_000, 48_000), (16_000, 48_000), (22_050, 48_000)] {
+        for (from_hz, to_hz) in [
+            (48_000, 16_000),
+            (24_000, 48_000),
+            (16_000, 48_000),
+            (22_050, 48_000),
+        ] {
             let out = continued(from_hz, to_hz, from_hz as usize);
             assert_eq!(out.len(), to_hz as usize, "{from_hz} to {to_hz}");
             let want = |n: usize| 0.5 * (std::f64::consts::TAU * 440.0 * n as f64 / f64::from(to_hz)).sin();

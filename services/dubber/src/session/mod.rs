@@ -8,6 +8,7 @@ mod entry;
 pub mod input;
 pub mod intake;
 pub mod ledger;
+pub mod live;
 
 pub mod reply;
 mod settle;

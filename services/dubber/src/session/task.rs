@@ -142,7 +142,7 @@ impl<P: Provider> Task<P> {
             self.provider.name(),
             wire::Answering::Fragments,
         ))
-            .await?;
+        .await?;
         loop {
             match self.phase {
                 Phase::Streaming => {}

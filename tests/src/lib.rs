@@ -13,12 +13,13 @@ pub mod talk;
 
 pub mod bench;
 pub mod compose;
+pub mod twin;
 
 pub use http::{http_get, http_post};
 pub use services::Services;
 
 use anyhow::Result;
-use local_stack::Stack;
+use local_stack::{Builder, Stack};
 use media_judge::{
     Publisher, Recorder,
     live::RecordOptions,
@@ -83,15 +84,25 @@ impl Live {
 
     /// The same, with Jaeger where that is asked for.
     pub async fn start_with(name: &str, settings: &[(&str, &str)], jaeger: bool) -> Result<Self> {
+        let mut builder = Stack::builder().jaeger(jaeger);
+        for (key, value) in settings {
+            builder = builder.env(*key, *value);
+        }
+        Self::start_in(Self::folder(name)?, builder).await
+    }
+
+    /// The empty folder of a test.
+    pub fn folder(name: &str) -> Result<PathBuf> {
         let dir = scratch().join(name);
         // What an earlier run left there says nothing about this one.
         std::fs::remove_dir_all(&dir).ok();
         std::fs::create_dir_all(&dir)?;
-        let mut builder = Stack::builder().dir(dir.join("stack")).jaeger(jaeger);
-        for (key, value) in settings {
-            builder = builder.env(*key, *value);
-        }
-        let stack = builder.start().await?;
+        Ok(dir)
+    }
+
+    /// Starts a stack of any build in a test's folder.
+    pub async fn start_in(dir: PathBuf, builder: Builder) -> Result<Self> {
+        let stack = builder.dir(dir.join("stack")).start().await?;
         Ok(Self {
             services: Services::at(stack.ports()),
             stack,

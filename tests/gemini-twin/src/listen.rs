@@ -60,35 +60,57 @@ pub struct Summary {
 /// Parts in the order in which they are heard. A part that was cut in two, by a change of sessions in its middle, is
 /// heard where its second piece is.
 pub fn cells(sound: &[f32], rate: u32, band: Band) -> Vec<HeardCell> {
-    let mut ear = Ear::new(band, rate);
-    let mut cells = ear.hear(sound);
-    // The last symbol ends when another begins or when it is quiet.
-    cells.extend(ear.hear(&vec![0.0; rate as usize / 4]));
-    joined(cells)
+    let mut listener = Listener::new(rate, band);
+    let mut cells = listener.hear(sound);
+    cells.extend(listener.end());
+    cells
 }
 
-fn joined(heard: Vec<HeardCell>) -> Vec<HeardCell> {
-    let mut cells = Vec::new();
-    let mut pieces: Vec<HeardCell> = Vec::new();
-    for mut later in heard {
-        let Some(end) = later.piece else {
-            cells.push(later);
-            continue;
-        };
-        pieces.retain(|earlier| later.start_s - earlier.end_s < APART_S);
-        let fits = |earlier: &HeardCell| earlier.piece.and_then(|begin| begin.join(&end));
-        match pieces.iter().rposition(|earlier| fits(earlier).is_some()) {
-            Some(index) => {
-                if let Some(cell) = fits(&pieces.remove(index)) {
-                    later.cell = cell;
-                    later.piece = None;
-                    cells.push(later);
-                }
-            }
-            None => pieces.push(later),
+/// The same for sound that comes piece by piece, however long it lasts.
+#[derive(Debug)]
+pub struct Listener {
+    ear: Ear,
+    rate: u32,
+    pieces: Vec<HeardCell>,
+}
+
+impl Listener {
+    /// One that has heard nothing.
+    pub fn new(rate: u32, band: Band) -> Self {
+        Self {
+            ear: Ear::new(band, rate),
+            rate,
+            pieces: Vec::new(),
         }
     }
-    cells
+
+    /// Hears more, full scale being 1: the parts that are complete now.
+    pub fn hear(&mut self, sound: &[f32]) -> Vec<HeardCell> {
+        let heard = self.ear.hear(sound);
+        heard.into_iter().filter_map(|cell| self.joined(cell)).collect()
+    }
+
+    /// Nothing more comes: the last parts.
+    pub fn end(mut self) -> Vec<HeardCell> {
+        // The last symbol ends when another begins or when it is quiet.
+        self.hear(&vec![0.0; self.rate as usize / 4])
+    }
+
+    fn joined(&mut self, mut later: HeardCell) -> Option<HeardCell> {
+        let Some(end) = later.piece else {
+            return Some(later);
+        };
+        self.pieces
+            .retain(|earlier| later.start_s - earlier.end_s < APART_S);
+        let fits = |earlier: &HeardCell| earlier.piece.and_then(|begin| begin.join(&end));
+        let Some(index) = self.pieces.iter().rposition(|earlier| fits(earlier).is_some()) else {
+            self.pieces.push(later);
+            return None;
+        };
+        later.cell = fits(&self.pieces.remove(index))?;
+        later.piece = None;
+        Some(later)
+    }
 }
 
 /// Phrases in the order in which they begin. A phrase whose parts are heard again, or far from each other, stands once

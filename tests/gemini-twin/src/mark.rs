@@ -72,7 +72,7 @@ pub fn mark_clearly(sound: &mut [f32], rate: u32, span: Span, number: u16) {
 }
 
 /// Parts of a phrase of this length.
-fn parts(samples: usize, rate: u32) -> u8 {
+pub fn parts(samples: usize, rate: u32) -> u8 {
     let length_s = samples as f64 / f64::from(rate);
     ((length_s / PART_S_MIN) as u8).clamp(1, PARTS_MAX)
 }

@@ -1,0 +1,213 @@
+//! What the twin says that it heard and did, on the wall clock.
+
+use super::programme::Programme;
+use anyhow::{Context, Result};
+use media_judge::dsp;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Wall clock in milliseconds.
+    pub at_ms: f64,
+    /// Number of the connection; 0 for none.
+    pub connection: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A connection was upgraded.
+    Opened,
+    /// An attempt got this status instead.
+    Refused(u64),
+    /// A fault began.
+    Fault(String),
+    /// A part of a phrase was heard: number, part, parts.
+    Heard(u16, u8, u8),
+    /// A phrase is not answered, on purpose.
+    Omitted(u16),
+    /// The twin closed: code and reason.
+    Closed(u64, String),
+    /// The twin reset the connection.
+    Reset,
+    /// The client closed.
+    ClientClosed,
+    /// Anything else.
+    Else,
+}
+
+impl What {
+    fn of(line: &Value) -> Self {
+        let number = |key: &str| line[key].as_u64();
+        let small = |key: &str| number(key).unwrap_or_default() as u8;
+        if line.get("opened").is_some() {
+            Self::Opened
+        } else if let Some(status) = number("answered").filter(|status| *status >= 400) {
+            Self::Refused(status)
+        } else if let Some(name) = line["fault"].as_str() {
+            Self::Fault(name.to_owned())
+        } else if let Some(heard) = number("heard") {
+            Self::Heard(heard as u16, small("part"), small("parts"))
+        } else if let Some(omitted) = number("omitted") {
+            Self::Omitted(omitted as u16)
+        } else if let Some(code) = number("closed") {
+            Self::Closed(code, line["reason"].as_str().unwrap_or_default().to_owned())
+        } else if line.get("reset").is_some() {
+            Self::Reset
+        } else if line.get("client_closed").is_some() {
+            Self::ClientClosed
+        } else {
+            Self::Else
+        }
+    }
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default)]
+pub struct TwinJournal {
+    /// Its lines in order.
+    pub entries: Vec<Entry>,
+}
+
+impl TwinJournal {
+    /// Reads one; a line that is only half written is left out.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("reading {}", path.display()))?;
+        let mut started_ms = 0.0;
+        let mut entries = Vec::new();
+        for line in BufReader::new(file).lines() {
+            let Ok(line) = serde_json::from_str::<Value>(&line?) else {
+                continue;
+            };
+            if let Some(started) = line["started_unix_ms"].as_f64() {
+                started_ms = started;
+                continue;
+            }
+            let what = What::of(&line);
+            if what == What::Else {
+                continue;
+            }
+            entries.push(Entry {
+                at_ms: started_ms + line["t_ms"].as_f64().unwrap_or_default(),
+                connection: line["connection"].as_u64().unwrap_or_default(),
+                what,
+            });
+        }
+        Ok(Self { entries })
+    }
+
+    /// Wall clock at which the programme's beginning came to the twin, by what it heard when.
+    pub fn programme_begins_ms(&self, programme: &Programme) -> Option<f64> {
+        let first_number = programme.phrases.first()?.number;
+        let mut begins = Vec::new();
+        for entry in &self.entries {
+            let What::Heard(number, part, parts) = entry.what else {
+                continue;
+            };
+            // The first round of numbers is enough, and tells one from the other.
+            let index = usize::from(number.wrapping_sub(first_number));
+            let Some(spoken) = programme.phrases.get(index).filter(|it| it.number == number) else {
+                continue;
+            };
+            let end_s = spoken.start_s + spoken.length_s() * f64::from(part + 1) / f64::from(parts.max(1));
+            begins.push(entry.at_ms - 1000.0 * end_s);
+            if begins.len() >= 400 {
+                break;
+            }
+        }
+        // What was sent again was heard late.
+        (!begins.is_empty()).then(|| dsp::median(&begins))
+    }
+
+    /// Numbers of phrases that the twin left out on purpose.
+    pub fn omitted(&self) -> BTreeSet<u16> {
+        let number = |entry: &Entry| match entry.what {
+            What::Omitted(number) => Some(number),
+            _ => None,
+        };
+        self.entries.iter().filter_map(number).collect()
+    }
+
+    /// When faults of this name began.
+    pub fn faults(&self, name: &str) -> Vec<f64> {
+        let is_it = |entry: &&Entry| matches!(&entry.what, What::Fault(fault) if fault == name);
+        self.entries
+            .iter()
+            .filter(is_it)
+            .map(|entry| entry.at_ms)
+            .collect()
+    }
+
+    /// All faults by name, with their times.
+    pub fn all_faults(&self) -> Vec<(f64, &str)> {
+        self.entries
+            .iter()
+            .filter_map(|entry| match &entry.what {
+                What::Fault(name) => Some((entry.at_ms, name.as_str())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Attempts to connect, those that were refused included, at or after a moment.
+    pub fn attempts_since(&self, from_ms: f64) -> usize {
+        let is_attempt =
+            |entry: &&Entry| entry.at_ms >= from_ms && matches!(entry.what, What::Opened | What::Refused(_));
+        self.entries.iter().filter(is_attempt).count()
+    }
+
+    /// When the twin first refused, closed or reset anything.
+    pub fn first_harm_ms(&self) -> Option<f64> {
+        let is_harm =
+            |entry: &&Entry| matches!(entry.what, What::Refused(_) | What::Closed(..) | What::Reset);
+        self.entries.iter().find(is_harm).map(|entry| entry.at_ms)
+    }
+
+    /// When the twin last refused, closed or reset anything between two moments.
+    pub fn last_harm_ms(&self, from_ms: f64, to_ms: f64) -> Option<f64> {
+        self.entries
+            .iter()
+            .filter(|entry| (from_ms..=to_ms).contains(&entry.at_ms))
+            .filter(|entry| matches!(entry.what, What::Refused(_) | What::Closed(..) | What::Reset))
+            .map(|entry| entry.at_ms)
+            .last()
+    }
+
+    /// In a few words, what it did from a moment on: closes, resets and refusals, counted.
+    pub fn deeds_since(&self, from_ms: f64) -> String {
+        let mut counted: Vec<(String, usize)> = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.at_ms >= from_ms) {
+            let deed = match &entry.what {
+                What::Refused(status) => format!("HTTP {status}"),
+                What::Closed(code, _) => format!("close {code}"),
+                What::Reset => "reset".to_owned(),
+                What::Opened => "opened".to_owned(),
+                What::Fault(_) | What::Heard(..) | What::Omitted(_) | What::ClientClosed | What::Else => {
+                    continue;
+                }
+            };
+            match counted.iter_mut().find(|(known, _)| *known == deed) {
+                Some((_, count)) => *count += 1,
+                None => counted.push((deed, 1)),
+            }
+        }
+        let words: Vec<String> = counted
+            .into_iter()
+            .map(|(deed, count)| {
+                if count == 1 {
+                    deed
+                } else {
+                    format!("{count}x {deed}")
+                }
+            })
+            .collect();
+        words.join(", ")
+    }
+}

@@ -2,8 +2,8 @@
 use crate::Limiter;
 use media_types::{AirState, BedMode, CHANNELS, MediaRange, MediaTime};
 
-/// Length of a fade: short enough that the middle of it (-6 dB) is within 5 ms of the edge of the range, long enough that
-/// nothing clicks, in a deep voice neither.
+/// Length of a fade: long enough that nothing clicks, in a deep voice neither. It is quickest at the edge of a dub, so that
+/// the dub is at -6 dB within 3 ms of it.
 pub const FADE: MediaTime = MediaTime::from_millis(10);
 
 const FULL_SCALE: f32 = 32_768.0;
@@ -79,8 +79,8 @@ impl Gains {
     };
 }
 
-/// Both gains on their way from one pair to another, in straight lines and in step: what one loses the other has gained,
-/// so that the same words in both are as loud in the middle as at the ends.
+/// Both gains on their way from one pair to another, in step: what one loses the other has gained, so that the same words in
+/// both are as loud in the middle as at the ends.
 #[derive(Clone, Copy, Debug)]
 struct Crossfade {
     from: Gains,
@@ -105,6 +105,12 @@ impl Crossfade {
             return self.to;
         }
         let left = self.left as f32 / FADE.frames() as f32;
+        // Parabolas: a dub that comes is quickest in front, one that goes is quickest at its end.
+        let left = if self.to.dub < self.from.dub {
+            1.0 - (1.0 - left) * (1.0 - left)
+        } else {
+            left * left
+        };
         let between = |from: f32, to: f32| to + (from - to) * left;
         Gains {
             original: between(self.from.original, self.to.original),

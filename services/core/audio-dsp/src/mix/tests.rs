@@ -30,7 +30,7 @@ fn the_untouched_original_is_copied_bit_by_bit() {
 }
 
 #[test]
-fn a_dub_is_at_minus_six_db_within_5_ms_of_its_edges() {
+fn a_dub_is_at_minus_six_db_within_3_ms_of_its_edges() {
     let mut mixer = Mixer::new(LEVELS);
     let whole = range(1000, 3000);
     let spans = [
@@ -55,7 +55,7 @@ fn a_dub_is_at_minus_six_db_within_5_ms_of_its_edges() {
     let loud: Vec<usize> = (0..4000).filter(|frame| out[frame * CHANNELS] >= 5_000).collect();
     let (first, last) = (loud[0], loud[loud.len() - 1]);
     assert!(
-        (1000..=1240).contains(&first) && (2759..3000).contains(&last),
+        (1000..=1144).contains(&first) && (2855..3000).contains(&last),
         "{first} {last}"
     );
 }
@@ -226,9 +226,9 @@ fn every_transition(border: i64, ahead: i64, mut check: impl FnMut(String, Vec<i
 
 #[test]
 fn nothing_that_takes_over_from_anything_else_clicks() {
-    // Two sines at full swing and both gains on their way within 10 ms: no step is larger.
+    // Two sines at full swing and both gains on their way, twice as fast at one end as on average: no step is larger.
     let slope = |hz: f64| 9_000.0 * hz * std::f64::consts::TAU / 48_000.0;
-    let allowed = (slope(110.0) + slope(170.0) + 2.0 * 9_000.0 / 480.0) as i32 + 4;
+    let allowed = (slope(110.0) + slope(170.0) + 2.0 * 9_000.0 / 240.0) as i32 + 4;
     for border in [1500, 2000, 2100, 2999] {
         for ahead in [0, FADE.frames()] {
             every_transition(border, ahead, |what, out| {
@@ -308,7 +308,7 @@ fn a_dub_that_goes_on_where_it_was_to_end_swells_again_without_an_edge() {
     );
     let slope = 9_000.0 * 170.0 * std::f64::consts::TAU / 48_000.0;
     assert!(
-        edge(&out) <= (slope + 9_000.0 / 480.0) as i32 + 4,
+        edge(&out) <= (slope + 9_000.0 / 240.0) as i32 + 4,
         "{}",
         edge(&out)
     );

@@ -217,7 +217,7 @@ impl Placement {
         let Some(lane) = self.lanes.get_mut(index) else {
             return false;
         };
-        let planned = lane.plan.first().is_some_and(|run| run.atom == 0 && 0 < run.atoms);
+        let planned = lane.plan.iter().any(|run| run.atom == 0 && 0 < run.atoms);
         let Some(atom) = lane.atoms.list.front().filter(|atom| !planned && 0 < atom.rest()) else {
             return false;
         };

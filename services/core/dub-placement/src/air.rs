@@ -3,7 +3,7 @@ use crate::align::Run;
 use crate::atoms::STEP;
 use crate::borders::{Border, border};
 use crate::lane::{Lane, seconds};
-use crate::phrases::Fate;
+use crate::phrases::{Fate, Phrase};
 use crate::{Decision, Placement, Speech, Verdict};
 use media_types::{MediaRange, MediaTime};
 
@@ -70,13 +70,7 @@ impl Placement {
         let now = self.aired + self.config.hold;
         let live = self.live.max(now.min(self.live + MediaTime::from_millis(500)));
         for lane in &mut self.lanes {
-            lane.replan(
-                &self.phrases,
-                self.estimates.beliefs(),
-                live,
-                self.aired,
-                age_max,
-            );
+            lane.replan(&self.phrases, self.estimates.beliefs(), live, self.aired, age_max);
         }
     }
 
@@ -209,7 +203,9 @@ impl Placement {
 
     /// Sound that answers no phrase goes behind what it follows, if that is not too far from where it belongs.
     fn unmatched(&mut self, until: MediaTime) -> bool {
-        (0..self.lanes.len()).rev().any(|index| self.unmatched_of(index, until))
+        (0..self.lanes.len())
+            .rev()
+            .any(|index| self.unmatched_of(index, until))
     }
 
     fn unmatched_of(&mut self, index: usize, until: MediaTime) -> bool {
@@ -231,6 +227,15 @@ impl Placement {
         let at = belongs.max(free).max(self.fallback_end).max(self.aired);
         if until <= at || replaced_from.is_some_and(|from| from <= belongs + SLACK) {
             return false;
+        }
+        let can = |phrase: &&Phrase| {
+            atom.earliest.0 < phrase.end.unwrap_or(self.live) + SLACK && phrase.onset < atom.start
+        };
+        let missed = |phrase: &Phrase| phrase.fate.is_some_and(|fate| fate.decided_at < atom.heard_at);
+        let mut candidates = self.phrases.list().iter().filter(can).peekable();
+        if candidates.peek().is_some() && candidates.all(missed) {
+            self.figures.speech_late_total += lane.drop_atoms(1);
+            return true;
         }
         if self.config.backlog_max < at - belongs {
             self.figures.speech_dropped_total += lane.drop_atoms(1);
@@ -259,12 +264,16 @@ impl Placement {
         let begun = HEARD_MAX < heard;
         let answer = if begun { None } else { self.answer_to(index) };
         let Some((lane, run)) = answer else {
-            let at = free.max(self.sound_end);
+            let at = free.max(self.sound_end).max(self.down_until);
             if until <= at {
                 return false;
             }
             let covered = !begun && self.is_covered(index);
-            let verdict = if covered { Verdict::Dubbed } else { Verdict::FellBack };
+            let verdict = if covered {
+                Verdict::Dubbed
+            } else {
+                Verdict::FellBack
+            };
             self.settle(index, verdict, at, until, out);
             return true;
         };
@@ -326,7 +335,9 @@ impl Placement {
     /// What comes before a run was not heard by now, so it is never. What fits nothing, right before it, is heard with
     /// it: losing words is worse.
     fn clear_the_way(&mut self, lane: usize, run: Run) {
-        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        let Some(lane) = self.lanes.get_mut(lane) else {
+            return;
+        };
         let before = lane.plan.iter().filter(|other| other.atom < run.atom);
         let (planned, end) = before.fold((0, 0), |(planned, _), other| {
             (planned + other.atoms, other.atom + other.atoms)
@@ -370,6 +381,7 @@ impl Placement {
         phrase.fate = Some(Fate {
             number,
             verdict,
+            decided_at: self.aired,
             told: part.end,
         });
         out.push(Decision {
@@ -459,7 +471,7 @@ impl Placement {
             let speaks = self.speaking == Some(lane.connection);
             let wanted = open.is_some_and(|open| lane.plan.iter().any(|run| open < run.phrase + run.phrases));
             let old = |atom: &crate::atoms::Atom| !atom.open && atom.end() < self.aired - SLACK;
-            while !wanted && !(speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
+            while !(wanted || speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
                 let left = lane.drop_atoms(1);
                 if index == newest {
                     self.figures.speech_late_total += left;
@@ -472,7 +484,7 @@ impl Placement {
 
     /// Everything that a piece can answer has aired without it.
     pub(crate) fn is_over(&self, speech: &Speech) -> bool {
-        let can = |phrase: &&crate::phrases::Phrase| {
+        let can = |phrase: &&Phrase| {
             speech.earliest < phrase.end.unwrap_or(self.live) + SLACK && phrase.onset < speech.latest + SLACK
         };
         let mut candidates = self.phrases.list().iter().filter(can).peekable();

@@ -45,6 +45,8 @@ pub(crate) struct Sound {
     pub(crate) turn: Option<u64>,
     /// It is the first of its connection.
     pub(crate) first: bool,
+    /// When it came, on the air's clock.
+    pub(crate) heard_at: f64,
 }
 
 impl Sound {
@@ -60,8 +62,8 @@ pub(crate) struct Spoken {
     pub(crate) end: f64,
     /// It is still spoken.
     pub(crate) open: bool,
-    /// Decided, and not by this line's answer.
-    pub(crate) settled: bool,
+    /// When it was decided, on the air's clock.
+    pub(crate) settled: Option<f64>,
 }
 
 /// The answer that airs, or aired last.
@@ -73,6 +75,7 @@ pub(crate) struct Head {
     pub(crate) end: f64,
     /// Length of what is used up, with its pauses.
     pub(crate) length: f64,
+    pub(crate) from: f64,
     pub(crate) earliest: f64,
     pub(crate) latest: f64,
     pub(crate) turn: Option<u64>,
@@ -131,6 +134,8 @@ struct Stretch {
     end: f64,
     length: f64,
     gaps: f64,
+    /// Earliest source that its beginning can answer, and its end.
+    from: f64,
     earliest: f64,
     latest: (f64, f64),
     paced: bool,
@@ -200,13 +205,18 @@ impl Scene<'_> {
             end: head.end,
             length: head.length,
             gaps: 0.0,
+            from: head.from,
             earliest: head.earliest,
             latest: (head.latest, head.latest),
             paced: head.turn.is_none(),
             arriving: false,
         };
         let mut turn = head.turn;
-        let most = if head.done { 0 } else { RUN_MAX.min(self.sounds.len()) };
+        let most = if head.done {
+            0
+        } else {
+            RUN_MAX.min(self.sounds.len())
+        };
         for atoms in 0..=most {
             if let Some(sound) = atoms.checked_sub(1).and_then(|last| self.sounds.get(last)) {
                 if !stretch.grow(sound, turn == sound.turn) {
@@ -224,11 +234,7 @@ impl Scene<'_> {
                 if width <= first + phrases || (head.done && least < phrases) {
                     continue;
                 }
-                improve(
-                    &mut cells[atoms * width + first + phrases],
-                    cost,
-                    Step::GoesOn,
-                );
+                improve(&mut cells[atoms * width + first + phrases], cost, Step::GoesOn);
             }
         }
     }
@@ -236,7 +242,11 @@ impl Scene<'_> {
     /// A phrase goes without an answer.
     fn pass(&self, cells: &mut [Cell], width: usize, atom: usize, phrase: usize, cost: f64) {
         if let Some(spoken) = self.phrases.get(phrase) {
-            let price = if spoken.settled { SKIP_SETTLED } else { SKIP };
+            let price = if spoken.settled.is_some() {
+                SKIP_SETTLED
+            } else {
+                SKIP
+            };
             improve(&mut cells[atom * width + phrase + 1], cost + price, Step::Skip);
         }
     }
@@ -250,12 +260,17 @@ impl Scene<'_> {
             return;
         }
         let start = if paced { self.start_cost(atom, phrase) } else { 0.0 };
-        let late = if spoken.settled { LATE } else { 0.0 };
+        // What was there when a phrase was decided without it was not its answer, and is none now.
+        if spoken.settled.is_some_and(|settled| first.heard_at <= settled) {
+            return;
+        }
+        let late = if spoken.settled.is_some() { LATE } else { 0.0 };
         let mut stretch = Stretch {
             start: first.start,
             end: first.end(),
             length: first.length,
             gaps: 0.0,
+            from: first.earliest.0,
             earliest: first.earliest.1,
             latest: first.latest,
             paced,
@@ -265,7 +280,10 @@ impl Scene<'_> {
         for atoms in 1..=most {
             let last = atom + atoms - 1;
             if 1 < atoms
-                && !stretch.grow(&self.sounds[last], self.sounds[last - 1].turn == self.sounds[last].turn)
+                && !stretch.grow(
+                    &self.sounds[last],
+                    self.sounds[last - 1].turn == self.sounds[last].turn,
+                )
             {
                 break;
             }
@@ -297,7 +315,7 @@ impl Scene<'_> {
         let group = self.phrases.get(phrase..phrase + phrases)?;
         let (first, last) = (group.first()?, group.last()?);
         let possible = stretch.earliest < last.end + SLACK
-            && stretch.earliest < first.end.max(last.end) + SLACK
+            && stretch.from < first.end + SLACK
             && first.start <= stretch.latest.0 + SLACK
             && last.start <= stretch.latest.1 + SLACK;
         let too_old = stretch.paced && self.age_max < stretch.start - first.start;

@@ -35,6 +35,8 @@ pub(crate) struct Atom {
     pub(crate) earliest: (MediaTime, MediaTime),
     /// Latest source that its beginning and its end can answer.
     pub(crate) latest: (MediaTime, MediaTime),
+    /// When it began to come, on the air's clock.
+    pub(crate) heard_at: MediaTime,
     /// More of it may come.
     pub(crate) open: bool,
     pub(crate) pcm: Vec<i16>,
@@ -294,6 +296,7 @@ impl Atoms {
             gap,
             earliest: (speech.earliest, speech.earliest),
             latest: (speech.latest, speech.latest),
+            heard_at: now,
             open: true,
             pcm: Vec::new(),
             levels: Vec::new(),

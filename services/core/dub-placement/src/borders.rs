@@ -38,17 +38,16 @@ pub(crate) fn border(run: &[&Atom], target: f64, reach: f64) -> Option<Border> {
             offer(
                 position + pause / 2.0,
                 -0.5 * pause / PAUSE_STEPS,
-                Border {
-                    atom: index,
-                    step: 0,
-                },
+                Border { atom: index, step: 0 },
             );
             position += pause;
         }
         let levels = atom.levels.get(atom.placed..).unwrap_or_default();
         let usual = median(levels);
         for step in SMOOTH..levels.len().saturating_sub(SMOOTH) {
-            let around = levels.get(step - SMOOTH / 2..=step + SMOOTH / 2).unwrap_or_default();
+            let around = levels
+                .get(step - SMOOTH / 2..=step + SMOOTH / 2)
+                .unwrap_or_default();
             let level = around.iter().map(|level| f64::from(*level)).sum::<f64>() / SMOOTH as f64;
             let depth = level / usual.max(1.0);
             if depth <= DEPTH {
@@ -67,7 +66,9 @@ pub(crate) fn border(run: &[&Atom], target: f64, reach: f64) -> Option<Border> {
 fn median(levels: &[u16]) -> f64 {
     let mut sorted = levels.to_vec();
     sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).map_or(0.0, |level| f64::from(*level))
+    sorted
+        .get(sorted.len() / 2)
+        .map_or(0.0, |level| f64::from(*level))
 }
 
 #[cfg(test)]
@@ -83,6 +84,7 @@ mod tests {
             gap: MediaTime::from_millis(gap_ms),
             earliest: (MediaTime::ZERO, MediaTime::ZERO),
             latest: (MediaTime::ZERO, MediaTime::ZERO),
+            heard_at: MediaTime::ZERO,
             open: false,
             pcm: vec![0; levels.len() * STEP_FRAMES * CHANNELS],
             levels: levels.to_vec(),

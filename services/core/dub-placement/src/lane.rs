@@ -27,6 +27,8 @@ pub(crate) struct Dub {
     pub(crate) start: MediaTime,
     pub(crate) end: MediaTime,
     pub(crate) length: MediaTime,
+    /// Earliest source that its beginning can answer, and its end.
+    pub(crate) from: MediaTime,
     pub(crate) earliest: MediaTime,
     pub(crate) latest: MediaTime,
     pub(crate) turn: Option<u64>,
@@ -122,10 +124,20 @@ impl Lane {
     fn sounds(&self) -> Vec<Sound> {
         let mut connection = None;
         let mut out = Vec::new();
-        for atom in self.atoms.list.iter().take(ALIGNED).filter(|atom| 0 < atom.rest()) {
+        for atom in self
+            .atoms
+            .list
+            .iter()
+            .take(ALIGNED)
+            .filter(|atom| 0 < atom.rest())
+        {
             let first = connection.is_some_and(|last| last != atom.connection);
             connection = Some(atom.connection);
-            let gap = if 0 < atom.placed { MediaTime::ZERO } else { atom.gap };
+            let gap = if 0 < atom.placed {
+                MediaTime::ZERO
+            } else {
+                atom.gap
+            };
             let pair = |(one, two): (MediaTime, MediaTime)| (seconds(one), seconds(two));
             out.push(Sound {
                 start: seconds(atom.start + steps(atom.placed)),
@@ -135,6 +147,7 @@ impl Lane {
                 latest: pair(atom.latest),
                 turn: atom.turn,
                 first,
+                heard_at: seconds(atom.heard_at),
             });
         }
         out
@@ -146,6 +159,7 @@ impl Lane {
             start: seconds(dub.start),
             end: seconds(dub.end),
             length: seconds(dub.length),
+            from: seconds(dub.from),
             earliest: seconds(dub.earliest),
             latest: seconds(dub.latest),
             turn: dub.turn,
@@ -192,13 +206,16 @@ impl Lane {
 
     /// A run begins to be said, or to be left out.
     pub(crate) fn begin(&mut self, phrase: Option<u64>, starts_at: Option<MediaTime>) {
-        let Some(atom) = self.atoms.list.front() else { return };
+        let Some(atom) = self.atoms.list.front() else {
+            return;
+        };
         self.head = Some(Dub {
             phrase,
             phrases: 1,
             start: atom.start,
             end: atom.start,
             length: MediaTime::ZERO,
+            from: atom.earliest.0,
             earliest: atom.earliest.0,
             latest: atom.latest.0,
             turn: atom.turn,
@@ -250,7 +267,12 @@ impl Lane {
 
     /// Parts the first atom, whose beginning ends the run that is said.
     pub(crate) fn part(&mut self, step: usize) {
-        if let Some(atom) = self.atoms.list.front_mut().filter(|atom| step < atom.levels.len()) {
+        if let Some(atom) = self
+            .atoms
+            .list
+            .front_mut()
+            .filter(|atom| step < atom.levels.len())
+        {
             let was_open = atom.open;
             let mut second = atom.split(step);
             second.open = was_open;
@@ -279,7 +301,7 @@ fn spoken(phrases: &Phrases, live: MediaTime) -> Vec<Spoken> {
                 .unwrap_or(live.max(phrase.onset + MediaTime::from_millis(100))),
         ),
         open: phrase.end.is_none(),
-        settled: phrase.fate.is_some(),
+        settled: phrase.fate.map(|fate| seconds(fate.decided_at)),
     })
     .collect()
 }

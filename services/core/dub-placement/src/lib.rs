@@ -107,7 +107,11 @@ impl Placement {
     /// Source from `from` on is answered anew, by `connection` and later ones. Of a phrase that it begins inside of,
     /// both parts are phrases of their own from here on.
     pub fn supersede(&mut self, connection: u64, from: MediaTime) {
-        if self.lanes.back().is_some_and(|lane| connection <= lane.connection) {
+        if self
+            .lanes
+            .back()
+            .is_some_and(|lane| connection <= lane.connection)
+        {
             return;
         }
         self.cut(from);

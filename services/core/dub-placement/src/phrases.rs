@@ -27,6 +27,8 @@ pub(crate) struct Fate {
     /// Its number for the worker: rises with the decisions.
     pub(crate) number: u64,
     pub(crate) verdict: Verdict,
+    /// When, on the air's clock.
+    pub(crate) decided_at: MediaTime,
     /// Told up to there.
     pub(crate) told: MediaTime,
 }
@@ -98,17 +100,15 @@ impl Phrases {
 
     /// Makes two of the phrase that `at` lies well inside of, if its second part may still be decided.
     pub(crate) fn cut(&mut self, at: MediaTime, live: MediaTime) {
-        let inside = |phrase: &&mut Phrase| {
+        let inside = |phrase: &Phrase| {
             phrase.onset + PART_MIN <= at && at + PART_MIN <= phrase.end.unwrap_or(live.max(at + PART_MIN))
         };
-        let Some(index) = self
-            .list
-            .iter_mut()
-            .position(|mut phrase| inside(&&mut phrase))
-        else {
+        let Some(index) = self.list.iter().position(inside) else {
             return;
         };
-        let Some(first) = self.list.get_mut(index) else { return };
+        let Some(first) = self.list.get_mut(index) else {
+            return;
+        };
         let original_airs = |fate: Fate| fate.verdict != Verdict::Dubbed && at < fate.told;
         if first.fate.is_some_and(original_airs) {
             return;
@@ -127,9 +127,8 @@ impl Phrases {
     /// Forgets what aired long ago. Tells whether anything went.
     pub(crate) fn forget_before(&mut self, aired: MediaTime) -> bool {
         let before = self.list.len();
-        let old = |phrase: &Phrase| {
-            phrase.fate.is_some() && phrase.end.is_some_and(|end| end + REMEMBERED < aired)
-        };
+        let old =
+            |phrase: &Phrase| phrase.fate.is_some() && phrase.end.is_some_and(|end| end + REMEMBERED < aired);
         while self.list.front().is_some_and(old) {
             self.list.pop_front();
         }

@@ -43,7 +43,10 @@ fn rotate(seed: u64, lag: f64, length: i64) -> (World, Vec<Word>) {
     for number in 1.. {
         let wanted = from + ROTATION;
         // At a pause, or in the middle of a phrase if there is none for long.
-        let pause = phrases.iter().map(|phrase| phrase.end + 150).find(|at| wanted <= *at);
+        let pause = phrases
+            .iter()
+            .map(|phrase| phrase.end + 150)
+            .find(|at| wanted <= *at);
         let Some(until) = pause.map(|at| if at < wanted + 2_000 { at } else { wanted + 2_000 }) else {
             break;
         };
@@ -67,6 +70,7 @@ fn ten_minutes_over_twenty_connections_lose_nothing() {
     for (seed, lag) in [(1, 1_200.0), (2, 2_000.0), (3, 3_000.0)] {
         let (mut world, words) = rotate(seed, lag, 600_000);
         let figures = world.run();
+        world.listener.explain(&words);
         println!("lag {lag}: {:?} {figures:?}", world.listener.tally(&words));
         assert_eq!(world.listener.problems, Vec::<String>::new());
         assert_eq!(world.listener.tally(&words), Tally::default(), "lag {lag}");

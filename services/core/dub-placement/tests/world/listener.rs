@@ -54,22 +54,28 @@ impl Listener {
                 self.owner = Some(decision.phrase);
             }
             let (part, start) = (decision.part, range.start);
-            if decision.verdict == Verdict::FellBack && !part.is_empty() && ranges.touches(MediaRange::new(part.start.max(start), part.end)) {
-                self.problems.push(format!("a dub over the fallback {decision:?}"));
+            if decision.verdict == Verdict::FellBack
+                && !part.is_empty()
+                && ranges.touches(MediaRange::new(part.start.max(start), part.end))
+            {
+                self.problems
+                    .push(format!("a dub over the fallback {decision:?}"));
             }
         }
         self.decisions.extend_from_slice(decisions);
-        let mut at = range.start.frames();
-        for frame in pcm.chunks_exact(CHANNELS) {
-            let code = (i64::from(frame[0]).abs() - 2_000, i64::from(frame[1]).abs() - 1_000);
+        for (at, frame) in (range.start.frames()..).zip(pcm.chunks_exact(CHANNELS)) {
+            let code = (
+                i64::from(frame[0]).abs() - 2_000,
+                i64::from(frame[1]).abs() - 1_000,
+            );
             if 0 <= code.0 {
                 self.frame(at, usize::try_from(code.0).unwrap(), code.1, (before, self.owner));
             }
-            at += 1;
         }
         let silent = pcm.iter().all(|sample| *sample == 0);
         if !silent && !ranges.touches(range) {
-            self.problems.push(format!("a dub outside of its ranges at {range:?}"));
+            self.problems
+                .push(format!("a dub outside of its ranges at {range:?}"));
         }
     }
 
@@ -154,5 +160,59 @@ impl Listener {
 
 pub fn quantile(sorted: &[i64], share: f64) -> i64 {
     let last = sorted.len().saturating_sub(1);
-    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(0)
+    sorted
+        .get((last as f64 * share).round() as usize)
+        .copied()
+        .unwrap_or(0)
+}
+
+impl Listener {
+    /// What happened around phrases that fell back though they were answered.
+    pub fn explain(&self, words: &[Word]) {
+        let fell: Vec<u64> = self
+            .decisions
+            .iter()
+            .filter(|d| d.first && d.verdict != Verdict::Dubbed)
+            .map(|d| d.phrase)
+            .collect();
+        let mut last = 0;
+        for number in fell {
+            if !words.iter().any(|w| w.phrase as u64 == number) {
+                continue;
+            }
+            println!("--- {number} fell back");
+            for i in (number.saturating_sub(2)).max(last)..number + 3 {
+                last = i + 1;
+                let Some(p) = self.phrases.get(i as usize) else {
+                    continue;
+                };
+                let w: Vec<_> = words.iter().filter(|w| w.phrase as u64 == i).collect();
+                let d = self.decisions.iter().find(|d| d.first && d.phrase == i);
+                let h: Vec<_> = self
+                    .heard
+                    .iter()
+                    .filter(|h| h.phrase as u64 == i)
+                    .map(|h| (h.start, h.end))
+                    .collect();
+                let mut gaps: Vec<_> = w
+                    .windows(2)
+                    .filter(|p| p[1].start - p[0].end >= 80)
+                    .map(|p| (p[0].end - w[0].start, p[1].start - p[0].end))
+                    .collect();
+                gaps.truncate(6);
+                println!(
+                    "{i}: {}..{} ({}) answer {:?}..{:?} ({}) {:?} heard {:?}..{:?} gaps {gaps:?}",
+                    p.start,
+                    p.end,
+                    p.end - p.start,
+                    w.first().map(|w| w.start),
+                    w.last().map(|w| w.end),
+                    w.last().map_or(0, |x| x.end - w[0].start),
+                    d.map(|d| d.verdict),
+                    h.first().map(|h| h.0),
+                    h.last().map(|h| h.1)
+                );
+            }
+        }
+    }
 }

@@ -3,13 +3,18 @@
 //!
 //! Every millisecond of an answer carries the number of its phrase in the left channel and its own number in the
 //! right one. Placement sees nothing of this: for it they are samples.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 pub mod listener;
 pub mod provider;
 
 use dub_placement::{Config, Decision, Figures, Placement, Speech};
-use media_types::{CHANNELS, MediaRange, MediaTime};
 pub use listener::Listener;
+use media_types::{CHANNELS, MediaRange, MediaTime};
 pub use provider::{Answer, Provider, Word};
 use std::collections::VecDeque;
 
@@ -144,8 +149,8 @@ impl World {
         let end = facts.back().map_or(0, |(at, _)| *at) + 2 * self.hold + 10_000;
         let mut block = vec![0; 40 * 48 * CHANNELS];
         for now in (0..end).step_by(40) {
-            while let Some((_, fact)) = facts.pop_front_if(|(at, _)| *at <= now) {
-                match fact {
+            while facts.front().is_some_and(|(at, _)| *at <= now) {
+                match facts.pop_front().unwrap().1 {
                     Fact::Began(onset) => self.placement.phrase_began(onset),
                     Fact::Ended(range) => self.placement.phrase_ended(range),
                     Fact::Speech(speech) => {

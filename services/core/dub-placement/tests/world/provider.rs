@@ -68,17 +68,15 @@ impl Provider {
                 let length = (spoken * (1.0 + 0.2 * rng.normal()).clamp(0.5, 1.6)) as i64;
                 (end - length, length)
             }
-            Answer::Lag {
-                start,
-                spread,
-                ratio,
-            } => {
+            Answer::Lag { start, spread, ratio } => {
                 let lag = start * (spread * rng.normal()).exp();
                 (source.start + lag as i64, (spoken * ratio) as i64)
             }
         };
         let natural = start.max(source.start + 400);
-        let glued = 0 < free && natural < free + 800 && rng.chance(self.glues);
+        // Nobody says a last word that he has not heard.
+        let in_time = source.start + 400 <= free && source.end + 200 <= free + length;
+        let glued = in_time && natural < free + 800 && rng.chance(self.glues);
         let start = if glued { free } else { natural.max(free + 150) };
         say(rng, phrase, start, length, self.splits, words)
     }

@@ -28,6 +28,10 @@ const BREATH: f64 = 0.12;
 const GAP_FREE: f64 = 0.16;
 const GAP_MAX: f64 = 1.5;
 const GAP_PRICE: f64 = 2.0 / 0.3;
+/// A pause where a group would change from one phrase to the next, within this share of the shorter one.
+const PARTED: f64 = 3.0;
+const PARTED_REACH: f64 = 0.3;
+const AUDIBLE: f64 = 0.08;
 /// What airs, and fits nothing any more.
 const CERTAIN: f64 = 20.0;
 /// By how much two detectors differ over where a phrase begins or ends, in seconds.
@@ -140,6 +144,9 @@ struct Stretch {
     latest: (f64, f64),
     paced: bool,
     arriving: bool,
+    /// Where it pauses, from its beginning on.
+    pauses: [f64; RUN_MAX + 1],
+    paused: usize,
 }
 
 impl Stretch {
@@ -155,6 +162,10 @@ impl Stretch {
             self.gaps += SKIP;
         }
         self.end = sound.end();
+        if let Some(slot) = self.pauses.get_mut(self.paused).filter(|_| AUDIBLE <= gap) {
+            *slot = self.length + gap / 2.0;
+            self.paused += 1;
+        }
         self.length += gap + sound.length;
         self.earliest = self.earliest.max(sound.earliest.1);
         self.latest.1 = sound.latest.1;
@@ -210,6 +221,8 @@ impl Scene<'_> {
             latest: (head.latest, head.latest),
             paced: head.turn.is_none(),
             arriving: false,
+            pauses: [0.0; RUN_MAX + 1],
+            paused: 0,
         };
         let mut turn = head.turn;
         let most = if head.done {
@@ -275,6 +288,8 @@ impl Scene<'_> {
             latest: first.latest,
             paced,
             arriving: false,
+            pauses: [0.0; RUN_MAX + 1],
+            paused: 0,
         };
         let most = RUN_MAX.min(self.sounds.len() - atom);
         for atoms in 1..=most {
@@ -324,7 +339,7 @@ impl Scene<'_> {
             return None;
         }
         let extra = self.beliefs.extra_phrase * (phrases - 1) as f64;
-        let mut cost = stretch.gaps + extra;
+        let mut cost = stretch.gaps + extra + self.parted(stretch, group);
         let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
         let ratio = (stretch.length.max(0.05) / spoken.max(0.05)).ln() - self.beliefs.ratio;
         // What still arrives, or is still spoken, is judged by its start: it can only be too long already.
@@ -343,6 +358,26 @@ impl Scene<'_> {
             }
         }
         Some(cost)
+    }
+
+    /// Answers between which there is a pause are no group.
+    fn parted(&self, stretch: &Stretch, group: &[Spoken]) -> f64 {
+        let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
+        let ratio = if stretch.arriving {
+            self.beliefs.ratio.exp()
+        } else {
+            stretch.length / spoken.max(0.05)
+        };
+        let mut at = 0.0;
+        let mut cost = 0.0;
+        for pair in group.windows(2) {
+            let (one, two) = (pair[0].end - pair[0].start, pair[1].end - pair[1].start);
+            at += one * ratio;
+            let reach = PARTED_REACH * ratio * one.min(two);
+            let near = |pause: &&f64| (**pause - at).abs() < reach;
+            cost += if stretch.pauses[..stretch.paused].iter().any(|pause| near(&pause)) { PARTED } else { 0.0 };
+        }
+        cost
     }
 
     fn trace(&self, cells: &[Cell], width: usize) -> Vec<Run> {

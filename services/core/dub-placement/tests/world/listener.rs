@@ -216,3 +216,32 @@ impl Listener {
         }
     }
 }
+impl Listener {
+    pub fn strays(&self, words: &[Word]) {
+        let mut end = i64::MIN;
+        let mut last = None;
+        let mut bad = Vec::new();
+        for heard in &self.heard {
+            if last < Some(heard.phrase) {
+                let onset = self.phrases[heard.phrase].start;
+                if (heard.start - onset).abs().min((heard.start - onset.max(end)).abs()) > 150 { bad.push(heard.phrase as u64); }
+                last = Some(heard.phrase);
+            }
+            end = heard.end;
+        }
+        let mut last = 0;
+        for number in bad {
+            println!("--- {number}");
+            for i in (number.saturating_sub(2)).max(last)..number + 2 {
+                last = i + 1;
+                let Some(p) = self.phrases.get(i as usize) else { continue };
+                let w: Vec<_> = words.iter().filter(|w| w.phrase as u64 == i).collect();
+                let d = self.decisions.iter().find(|d| d.first && d.phrase == i);
+                let h: Vec<_> = self.heard.iter().filter(|h| h.phrase as u64 == i).map(|h| (h.start, h.end)).collect();
+                let mut gaps: Vec<_> = w.windows(2).filter(|p| p[1].start - p[0].end >= 80).map(|p| (p[0].end - w[0].start, p[1].start - p[0].end)).collect();
+                gaps.truncate(6);
+                println!("{i}: {}..{} ({}) answer {:?}..{:?} ({}) {:?} heard {:?}..{:?} gaps {gaps:?}", p.start, p.end, p.end-p.start, w.first().map(|w| w.start), w.last().map(|w| w.end), w.last().map_or(0,|x| x.end - w[0].start), d.map(|d| d.verdict), h.first().map(|h| h.0), h.last().map(|h|h.1));
+            }
+        }
+    }
+}

@@ -322,7 +322,7 @@ impl Scene<'_> {
         };
         let wanted = self.phrases[phrase].start + self.beliefs.lag;
         let wanted = wanted.max((before + BREATH).min(start));
-        ((start - wanted) / self.beliefs.lag_spread).powi(2) / 2.0
+        off((start - wanted) / self.beliefs.lag_spread)
     }
 
     /// What it costs that a stretch answers a group; nothing where it cannot.
@@ -345,13 +345,13 @@ impl Scene<'_> {
         // What still arrives, or is still spoken, is judged by its start: it can only be too long already.
         let unfinished = stretch.arriving || last.open;
         if !unfinished || (0.0 < ratio && !last.open) {
-            cost += (ratio / self.beliefs.ratio_spread).powi(2) / 2.0;
+            cost += off(ratio / self.beliefs.ratio_spread);
         }
         if stretch.paced && !last.open {
-            let off = stretch.end - last.end - self.beliefs.tail;
+            let late = stretch.end - last.end - self.beliefs.tail;
             let spread = self.beliefs.tail_spread;
-            if !unfinished || 0.0 < off {
-                cost += ((off.abs() - spread).max(0.0) / spread).powi(2) / 2.0;
+            if !unfinished || 0.0 < late {
+                cost += off((late.abs() - spread).max(0.0) / spread);
             }
             if !unfinished && stretch.end < last.end + TAIL_MIN {
                 cost += EARLY_END;
@@ -427,6 +427,11 @@ impl Scene<'_> {
         runs.reverse();
         runs
     }
+}
+
+/// The cost of being so many spreads off. Outliers are more frequent than a normal distribution has them.
+fn off(spreads: f64) -> f64 {
+    2.5 * (spreads * spreads / 4.0).ln_1p()
 }
 
 fn improve(cell: &mut Cell, cost: f64, step: Step) {

@@ -103,10 +103,10 @@ impl Estimates {
             (beliefs.lag, beliefs.lag_spread) = (low, spread.clamp(0.5, 2.0));
         }
         if let Some((tail, spread)) = middle(&self.sorted(|found| found.tail)) {
-            (beliefs.tail, beliefs.tail_spread) = (tail, spread.clamp(0.25, 1.5));
+            (beliefs.tail, beliefs.tail_spread) = (tail, spread.clamp(0.4, 1.5));
         }
         if let Some((ratio, spread)) = middle(&self.sorted(|found| Some(found.ratio))) {
-            (beliefs.ratio, beliefs.ratio_spread) = (ratio, spread.clamp(0.15, 0.5));
+            (beliefs.ratio, beliefs.ratio_spread) = (ratio, spread.clamp(0.2, 0.5));
         }
         self.beliefs = beliefs;
     }

@@ -1,140 +1,176 @@
 //! Returned speech on the source's timeline: where it goes, and whether it may still be heard.
 //!
-//! A piece that answers an exact range starts at that range. What has already aired is never moved, and a piece whose
-//! original has begun to air is refused: no phrase is heard twice.
+//! - A piece that answers an exact range starts at that range.
+//! - Any other piece is taken apart into atoms, speech between silences, which are given to the phrases of the source in
+//!   order ([`Placement::decide`]). A phrase starts at its onset, or behind the dub before it.
+//! - What has aired is never moved, and what has begun to air without its answer is never answered: no phrase is heard
+//!   twice.
+//!
+//! No clock: the instants of the run that are told are all the time there is. Everything is bounded: phrases by number
+//! and age, waiting sound and placed sound by length, lines of answers and connections by number.
 #![deny(missing_docs)]
 
+mod air;
+mod align;
+mod atoms;
+mod borders;
+mod estimates;
+mod lane;
+mod phrases;
+mod types;
+
+pub use types::{Config, Decision, Figures, Placed, Speech, Verdict};
+
 use audio_timeline::{PcmStore, RangeSet};
-use media_types::{CHANNELS, FragmentSeq, MediaRange, MediaTime};
+use estimates::Estimates;
+use lane::Lane;
+use media_types::{CHANNELS, MediaRange, MediaTime};
+use phrases::Phrases;
+use std::collections::VecDeque;
 
-/// Returned speech with its evidence.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Speech {
-    /// Earliest source instant that it can answer.
-    pub earliest: MediaTime,
-    /// Latest source instant that it can answer.
-    pub latest: MediaTime,
-    /// It answers exactly `[earliest, latest)`.
-    pub exact: bool,
-    /// Fragment that it belongs to, where the provider knows.
-    pub fragment: Option<FragmentSeq>,
-    /// Connection to the provider that it came from; 0 where there is none.
-    pub connection: u64,
-    /// Where it lies in the sound of its connection, where there is one.
-    pub at: Option<MediaTime>,
-    /// Turn that it answers, where the provider answers turns.
-    pub turn: Option<u64>,
-    /// Interleaved stereo, 48 kHz.
-    pub pcm: Vec<i16>,
-}
-
-/// What became of a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placed {
-    /// It will be heard there.
-    At(MediaRange),
-    /// It waits for its phrase, or lengthens a dub that airs.
-    Taken,
-    /// Its place has begun to air.
-    Late,
-    /// It answers no exact range.
-    Unplaceable,
-    /// It lies further ahead than anything that is held.
-    OutOfReach,
-}
-
-/// What placement goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// How far ahead of the air speech is kept.
-    pub reach: MediaTime,
-    /// What the worker holds back.
-    pub hold: MediaTime,
-    /// How far behind its own phrase a dub may start.
-    pub backlog_max: MediaTime,
-}
-
-/// What becomes of a phrase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Its dub airs.
-    Dubbed,
-    /// No answer had come when it began to air.
-    FellBack,
-    /// Its answer would start further behind it than is allowed.
-    Overflowed,
-}
-
-/// A phrase, or a further part of one, begins to air.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Number of the phrase; rises.
-    pub phrase: u64,
-    /// Part of it that this is about.
-    pub part: MediaRange,
-    /// It is the first part.
-    pub first: bool,
-    /// What becomes of it.
-    pub verdict: Verdict,
-}
-
-/// Placement in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// From the start of a phrase to the start of its answer at the provider, median of late.
-    pub provider_lag: Option<MediaTime>,
-    /// How far the newest dub starts behind its own phrase.
-    pub backlog: MediaTime,
-    /// Phrases that began to air with their dub.
-    pub phrases_dubbed_total: u64,
-    /// Phrases that began to air without an answer.
-    pub phrases_fell_back_total: u64,
-    /// Phrases whose answer was too far behind.
-    pub phrases_overflowed_total: u64,
-    /// Speech that came when its phrase had begun to air without it.
-    pub speech_late_total: u64,
-}
+/// Lines of answers at most: sources that are answered anew while they are answered anew.
+const LANES: usize = 4;
 
 /// Speech that waits for its time.
 #[derive(Debug)]
 pub struct Placement {
+    config: Config,
     store: PcmStore,
+    ranges: RangeSet,
     committed: MediaTime,
+    /// Everything before this is decided.
+    aired: MediaTime,
+    /// Where the original has been told to stay down up to.
+    down_until: MediaTime,
+    /// Where the last placed sound ends.
+    sound_end: MediaTime,
+    /// Where the last fallback ends.
+    fallback_end: MediaTime,
+    /// Newest source that a provider heard.
+    live: MediaTime,
+    phrases: Phrases,
+    /// Oldest first.
+    lanes: VecDeque<Lane>,
+    /// First connection of the line that is being said.
+    speaking: Option<u64>,
+    connection: Option<u64>,
+    turn: Option<u64>,
+    estimates: Estimates,
+    /// The provider answers exact ranges: there is nothing to align.
+    exact: bool,
+    next_number: u64,
+    figures: Figures,
 }
 
 impl Placement {
     /// Nothing waits.
     pub fn new(config: Config) -> Self {
+        let never = MediaTime::from_frames(i64::MIN);
         Self {
             store: PcmStore::new(config.reach),
+            ranges: RangeSet::default(),
             committed: MediaTime::ZERO,
+            aired: MediaTime::ZERO,
+            down_until: never,
+            sound_end: never,
+            fallback_end: never,
+            live: never,
+            phrases: Phrases::default(),
+            lanes: VecDeque::from([Lane::new(0, never)]),
+            speaking: None,
+            connection: None,
+            turn: None,
+            estimates: Estimates::default(),
+            exact: false,
+            next_number: 0,
+            figures: Figures::default(),
+            config,
         }
     }
 
     /// A phrase of the source begins.
-    pub fn phrase_began(&mut self, _onset: MediaTime) {}
+    pub fn phrase_began(&mut self, onset: MediaTime) {
+        let before = self.phrases.last_onset();
+        self.phrases.begin(onset);
+        self.figures.phrases_total += u64::from(before != self.phrases.last_onset());
+        self.touch();
+    }
 
     /// It has ended; this is all of it.
-    pub fn phrase_ended(&mut self, _phrase: MediaRange) {}
+    pub fn phrase_ended(&mut self, phrase: MediaRange) {
+        let before = self.phrases.last_onset();
+        self.phrases.end(phrase);
+        self.figures.phrases_total += u64::from(before != self.phrases.last_onset());
+        self.touch();
+    }
 
-    /// Source from `from` on is answered anew, by `connection` and later ones.
-    pub fn supersede(&mut self, _connection: u64, _from: MediaTime) {}
-
-    /// What begins to air before `until` is decided, for good.
-    pub fn decide(&mut self, _until: MediaTime) -> Vec<Decision> {
-        Vec::new()
+    /// Source from `from` on is answered anew, by `connection` and later ones. Of a phrase that it begins inside of,
+    /// both parts are phrases of their own from here on.
+    pub fn supersede(&mut self, connection: u64, from: MediaTime) {
+        if self
+            .lanes
+            .back()
+            .is_some_and(|lane| connection <= lane.connection)
+        {
+            return;
+        }
+        self.cut(from);
+        self.lanes.push_back(Lane::new(connection, from));
+        if LANES < self.lanes.len()
+            && let Some(mut oldest) = self.lanes.pop_front()
+        {
+            let left = oldest.drop_atoms(usize::MAX);
+            self.figures.speech_replaced_total += left;
+        }
     }
 
     /// Numbers.
     pub fn figures(&self) -> Figures {
-        Figures::default()
+        Figures {
+            provider_lag: self.estimates.lag_median(),
+            ..self.figures
+        }
     }
 
     /// Places a piece.
     pub fn speech(&mut self, speech: &Speech) -> Placed {
-        if !speech.exact {
-            return Placed::Unplaceable;
+        self.exact = speech.exact;
+        if speech.exact {
+            return self.place_exactly(speech);
         }
+        let Some(at) = speech.at else {
+            return Placed::Unplaceable;
+        };
+        if self.config.reach.frames() < i64::try_from(speech.pcm.len() / CHANNELS).unwrap_or(i64::MAX) {
+            return Placed::OutOfReach;
+        }
+        self.live = self.live.max(speech.latest);
+        if speech.turn.is_some() && self.turn != speech.turn {
+            self.turn = speech.turn;
+            // A window that begins inside of a phrase: what is said in it is answered by itself.
+            self.cut(speech.earliest);
+        }
+        if self.is_over(speech) {
+            self.figures.speech_late_total += 1;
+            return Placed::Late;
+        }
+        if self.connection.is_some_and(|last| last != speech.connection) {
+            self.estimates.rotate();
+        }
+        self.connection = Some(speech.connection);
+        let now = self.aired;
+        let mut lanes = self.lanes.iter_mut().rev();
+        if let Some(lane) = lanes.find(|lane| lane.connection <= speech.connection) {
+            lane.atoms.hear(speech, at, now);
+            lane.touch();
+            self.figures.speech_dropped_total += std::mem::take(&mut lane.atoms.overrun);
+            return Placed::Taken;
+        }
+        self.figures.speech_replaced_total += 1;
+        Placed::Late
+    }
+
+    fn place_exactly(&mut self, speech: &Speech) -> Placed {
         if speech.earliest < self.committed {
             return Placed::Late;
         }
@@ -149,13 +185,14 @@ impl Placement {
         if range.is_empty() {
             Placed::OutOfReach
         } else {
+            self.ranges.insert(range);
             Placed::At(range)
         }
     }
 
-    /// Where speech waits.
+    /// Where a dub airs: placed sound, and the whole of phrases that are dubbed.
     pub fn ranges(&self) -> &RangeSet {
-        self.store.present()
+        &self.ranges
     }
 
     /// Reads placed speech; silence where there is none.
@@ -166,63 +203,22 @@ impl Placement {
     /// Everything before `at` has aired.
     pub fn commit(&mut self, at: MediaTime) {
         self.committed = self.committed.max(at);
+        self.aired = self.aired.max(at);
         self.store.discard_before(at);
+        self.ranges.forget_before(at);
+    }
+
+    fn touch(&mut self) {
+        for lane in &mut self.lanes {
+            lane.touch();
+        }
+    }
+
+    fn cut(&mut self, at: MediaTime) {
+        self.phrases.cut(at, self.live);
+        self.touch();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn placement() -> Placement {
-        Placement::new(Config {
-            reach: MediaTime::from_frames(10_000),
-            hold: MediaTime::from_frames(10_000),
-            backlog_max: MediaTime::from_frames(10_000),
-        })
-    }
-
-    fn speech(start: i64, frames: usize) -> Speech {
-        Speech {
-            earliest: MediaTime::from_frames(start),
-            latest: MediaTime::from_frames(start + i64::try_from(frames).unwrap_or(0)),
-            exact: true,
-            fragment: None,
-            connection: 0,
-            at: None,
-            turn: None,
-            pcm: vec![5; frames * CHANNELS],
-        }
-    }
-
-    #[test]
-    fn exact_speech_is_heard_at_its_range() {
-        let mut placement = placement();
-        let range = MediaRange::new(MediaTime::from_frames(100), MediaTime::from_frames(150));
-        assert_eq!(placement.speech(&speech(100, 50)), Placed::At(range));
-        assert!(placement.ranges().covers(range));
-    }
-
-    #[test]
-    fn speech_whose_place_has_begun_to_air_is_refused_whole() {
-        let mut placement = placement();
-        placement.commit(MediaTime::from_frames(101));
-        assert_eq!(placement.speech(&speech(100, 50)), Placed::Late);
-        assert!(
-            !placement
-                .ranges()
-                .touches(MediaRange::new(MediaTime::ZERO, MediaTime::from_frames(1_000)))
-        );
-    }
-
-    #[test]
-    fn an_answer_longer_than_its_range_is_cut_to_it() {
-        let mut placement = placement();
-        let mut long = speech(0, 80);
-        long.latest = MediaTime::from_frames(50);
-        assert_eq!(
-            placement.speech(&long),
-            Placed::At(MediaRange::new(MediaTime::ZERO, MediaTime::from_frames(50)))
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,494 @@
+//! What begins to air: phrases decided for good, and their dubs put on the air's timeline.
+use crate::align::Run;
+use crate::atoms::STEP;
+use crate::borders::{Border, border};
+use crate::lane::{Lane, seconds};
+use crate::phrases::{Fate, Phrase};
+use crate::{Decision, Placement, Speech, Verdict};
+use media_types::{MediaRange, MediaTime};
+
+/// Sound is put this far ahead of what is decided, so that a dub that goes on does not fade at the end of each block.
+const AHEAD: MediaTime = MediaTime::from_millis(100);
+/// From one dub to the next, if the provider paused as long.
+const BREATH: MediaTime = MediaTime::from_millis(120);
+/// Longest pause that stays inside of a dub.
+const PAUSE_MAX: MediaTime = MediaTime::from_millis(1_500);
+/// How long a dub whose sound is late is waited for, before the next phrase may air without one.
+const STARVED_MAX: MediaTime = MediaTime::from_millis(500);
+/// Original that may have been heard of a phrase that is dubbed: less than a syllable.
+const HEARD_MAX: MediaTime = MediaTime::from_millis(60);
+/// By how much a phrase of the worker and one of the dubber differ.
+const SLACK: MediaTime = MediaTime::from_millis(250);
+/// Answers to source that is older are none: at least this.
+const AGE_MIN: f64 = 9.5;
+/// How far from where it should be a border is looked for, in steps.
+const BORDER_REACH: std::ops::RangeInclusive<f64> = 30.0..=150.0;
+/// Things that can happen in one block; more is a fault of ours, and the next block goes on.
+const EVENTS_MAX: usize = 256;
+
+/// Whether the track is free for another dub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Track {
+    /// Something was done; look again.
+    Again,
+    /// The dub that airs goes on.
+    Busy,
+    /// Nothing is due of it.
+    Free,
+}
+
+impl Placement {
+    /// What begins to air before `until` is decided, for good. To be called before each block is mixed.
+    pub fn decide(&mut self, until: MediaTime) -> Vec<Decision> {
+        let mut out = Vec::new();
+        if self.exact {
+            self.aired = self.aired.max(until);
+            return out;
+        }
+        self.tell_parts(until, &mut out);
+        for _ in 0..EVENTS_MAX {
+            self.replan();
+            match self.go_on(until) {
+                Track::Again => continue,
+                Track::Busy => break,
+                Track::Free => {}
+            }
+            if !self.unmatched(until) && !self.next_phrase(until, &mut out) {
+                break;
+            }
+        }
+        self.leave_out_old();
+        self.aired = self.aired.max(until);
+        if self.phrases.forget_before(self.aired) {
+            self.touch();
+        }
+        out
+    }
+
+    fn replan(&mut self) {
+        let age_max = AGE_MIN.max(seconds(self.config.hold) + 1.0);
+        let now = self.aired + self.config.hold;
+        let live = self.live.max(now.min(self.live + MediaTime::from_millis(500)));
+        for lane in &mut self.lanes {
+            lane.replan(&self.phrases, self.estimates.beliefs(), live, self.aired, age_max);
+        }
+    }
+
+    fn lane_index(&self) -> Option<usize> {
+        let speaking = self.speaking?;
+        self.lanes.iter().position(|lane| lane.connection == speaking)
+    }
+
+    /// The original stays down in a range.
+    fn keep_down(&mut self, range: MediaRange) {
+        let range = MediaRange::new(range.start.max(self.committed), range.end);
+        if !range.is_empty() {
+            self.ranges.insert(range);
+            self.down_until = self.down_until.max(range.end);
+        }
+    }
+
+    /// The dub that airs goes on.
+    fn go_on(&mut self, until: MediaTime) -> Track {
+        let Some(index) = self.lane_index() else {
+            return Track::Free;
+        };
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return Track::Free;
+        };
+        let Some(run) = lane.going_on().filter(|run| 0 < run.atoms) else {
+            return self.wait(until, index);
+        };
+        if lane.head.is_some_and(|dub| dub.sealed) {
+            self.figures.speech_late_total += lane.drop_atoms(run.atoms);
+            return Track::Again;
+        }
+        let limit = match self.border_of(index, run) {
+            Some(Border { atom: 0, step }) => {
+                let placed = self.placed(index);
+                if step <= placed {
+                    if let Some(lane) = self.lanes.get_mut(index) {
+                        lane.part(step.max(placed));
+                    }
+                    return Track::Again;
+                }
+                step - placed
+            }
+            Some(_) | None => usize::MAX,
+        };
+        self.put(until, index, limit)
+    }
+
+    fn placed(&self, index: usize) -> usize {
+        let lane = self.lanes.get(index);
+        lane.and_then(|lane| lane.atoms.list.front())
+            .map_or(0, |atom| atom.placed)
+    }
+
+    /// Puts sound on the track, up to what is due.
+    fn put(&mut self, until: MediaTime, index: usize, limit: usize) -> Track {
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return Track::Free;
+        };
+        let (Some(atom), Some(dub)) = (lane.atoms.list.front(), lane.head) else {
+            return Track::Free;
+        };
+        let pause = if atom.placed == 0 {
+            atom.gap.clamp(MediaTime::ZERO, PAUSE_MAX)
+        } else {
+            MediaTime::ZERO
+        };
+        let follows = (self.sound_end + pause).max(self.aired);
+        let at = dub.starts_at.map_or(follows, |at| at.max(self.aired));
+        let due = until + AHEAD - at;
+        if due <= MediaTime::ZERO {
+            if dub.starts_at.is_none() {
+                // A pause inside of a dub belongs to it.
+                self.keep_down(MediaRange::new(self.sound_end, until + STEP));
+            }
+            return Track::Busy;
+        }
+        let wanted = usize::try_from((due.frames() + STEP.frames() - 1) / STEP.frames()).unwrap_or(0);
+        if atom.rest() == 0 {
+            return self.wait(until, index);
+        }
+        let Some((pcm, length)) = lane.take(wanted.min(limit)) else {
+            return Track::Free;
+        };
+        self.store.write(at, pcm);
+        let goes_on = dub.starts_at.is_none() && at - self.sound_end <= PAUSE_MAX;
+        let from = if goes_on { self.sound_end.min(at) } else { at };
+        self.sound_end = at + length;
+        self.keep_down(MediaRange::new(from, at + length));
+        Track::Again
+    }
+
+    /// Nothing more has come of the dub that airs.
+    fn wait(&mut self, until: MediaTime, index: usize) -> Track {
+        let expected = self.lanes.get(index).is_some_and(Lane::is_expected);
+        if expected && until - self.sound_end < STARVED_MAX {
+            self.keep_down(MediaRange::new(self.sound_end, until + STEP));
+            return Track::Busy;
+        }
+        Track::Free
+    }
+
+    /// Where the first of several phrases that one run answers ends.
+    fn border_of(&self, index: usize, run: Run) -> Option<Border> {
+        let lane = self.lanes.get(index)?;
+        let dub = lane.head.filter(|_| 1 < run.phrases)?;
+        let length = |phrase: usize| {
+            let phrase = self.phrases.get(phrase)?;
+            Some(seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
+        };
+        let lengths: Vec<f64> = (run.phrase..run.phrase + run.phrases)
+            .filter_map(length)
+            .collect();
+        let waiting = || lane.atoms.list.iter().take(run.atoms);
+        let left: f64 = waiting()
+            .map(|atom| atom.rest() as f64 + seconds(atom.gap) * 100.0)
+            .sum();
+        let said = seconds(dub.length) * 100.0;
+        let spoken: f64 = lengths.iter().sum();
+        let ratio = if run.arriving {
+            100.0 * self.estimates.beliefs().ratio.exp()
+        } else {
+            (said + left) / spoken.max(0.1)
+        };
+        let (first, second) = (*lengths.first()?, *lengths.get(1)?);
+        let reach = (0.4 * ratio * first.min(second)).clamp(*BORDER_REACH.start(), *BORDER_REACH.end());
+        let atoms: Vec<_> = waiting().collect();
+        border(&atoms, (first * ratio - said).max(0.0), reach)
+    }
+
+    /// Sound that answers no phrase goes behind what it follows, if that is not too far from where it belongs.
+    fn unmatched(&mut self, until: MediaTime) -> bool {
+        (0..self.lanes.len())
+            .rev()
+            .any(|index| self.unmatched_of(index, until))
+    }
+
+    fn unmatched_of(&mut self, index: usize, until: MediaTime) -> bool {
+        let replaced_from = self.lanes.get(index + 1).map(|lane| lane.from);
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return false;
+        };
+        let planned = lane.plan.iter().any(|run| run.atom == 0 && 0 < run.atoms);
+        let Some(atom) = lane.atoms.list.front().filter(|atom| !planned && 0 < atom.rest()) else {
+            return false;
+        };
+        let lag = MediaTime::from_frames((self.estimates.beliefs().lag * 48_000.0) as i64);
+        let belongs = if atom.turn.is_some() {
+            atom.earliest.0
+        } else {
+            (atom.start - lag).max(atom.earliest.0)
+        };
+        let free = self.sound_end + atom.gap.clamp(MediaTime::ZERO, BREATH);
+        let at = belongs.max(free).max(self.fallback_end).max(self.aired);
+        if until <= at || replaced_from.is_some_and(|from| from <= belongs + SLACK) {
+            return false;
+        }
+        let can = |phrase: &&Phrase| {
+            atom.earliest.0 < phrase.end.unwrap_or(self.live) + SLACK && phrase.onset < atom.start
+        };
+        let missed = |phrase: &Phrase| phrase.fate.is_some_and(|fate| fate.decided_at < atom.heard_at);
+        let mut candidates = self.phrases.list().iter().filter(can).peekable();
+        if candidates.peek().is_some() && candidates.all(missed) {
+            self.figures.speech_late_total += lane.drop_atoms(1);
+            return true;
+        }
+        if self.config.backlog_max < at - belongs {
+            self.figures.speech_dropped_total += lane.drop_atoms(1);
+            return true;
+        }
+        if let Some(found) = lane.note(&self.phrases) {
+            self.estimates.note(found);
+        }
+        lane.begin(None, Some(at));
+        self.figures.speech_unmatched_total += 1;
+        self.speaking = Some(lane.connection);
+        self.put(until, index, usize::MAX) == Track::Again
+    }
+
+    /// Decides the next phrase, if it is due.
+    fn next_phrase(&mut self, until: MediaTime, out: &mut Vec<Decision>) -> bool {
+        let Some((index, phrase)) = self
+            .phrases
+            .first_open()
+            .and_then(|index| Some((index, *self.phrases.get(index)?)))
+        else {
+            return false;
+        };
+        let free = phrase.onset.max(self.fallback_end).max(self.aired);
+        let heard = (self.aired - phrase.onset.max(self.down_until)).max(MediaTime::ZERO);
+        let begun = HEARD_MAX < heard;
+        let answer = if begun { None } else { self.answer_to(index) };
+        let Some((lane, run)) = answer else {
+            let at = free.max(self.sound_end).max(self.down_until);
+            if until <= at {
+                return false;
+            }
+            let covered = !begun && self.is_covered(index);
+            let verdict = if covered {
+                Verdict::Dubbed
+            } else {
+                Verdict::FellBack
+            };
+            self.settle(index, verdict, at, until, out);
+            return true;
+        };
+        let gap = self
+            .lanes
+            .get(lane)
+            .and_then(|lane| lane.atoms.list.get(run.atom))
+            .map_or(MediaTime::ZERO, |atom| atom.gap.clamp(MediaTime::ZERO, BREATH));
+        let at = free.max(self.sound_end + gap);
+        if until <= at {
+            if phrase.onset < until {
+                self.keep_down(MediaRange::new(phrase.onset.max(self.down_until), until + STEP));
+            }
+            return false;
+        }
+        self.clear_the_way(lane, run);
+        let backlog = at - phrase.onset;
+        let overflows = self.config.backlog_max < backlog;
+        if let Some(line) = self.lanes.get_mut(lane) {
+            if let Some(found) = line.note(&self.phrases) {
+                self.estimates.note(found);
+            }
+            line.begin(Some(phrase.id), (!overflows).then_some(at));
+        }
+        if overflows {
+            self.settle(index, Verdict::Overflowed, at, until, out);
+            return true;
+        }
+        self.figures.backlog = backlog;
+        self.speaking = self.lanes.get(lane).map(|lane| lane.connection);
+        self.settle(index, Verdict::Dubbed, phrase.onset, until, out);
+        self.replace(lane, index);
+        self.put(until, lane, usize::MAX);
+        true
+    }
+
+    /// The newest answer that has come.
+    fn answer_to(&self, phrase: usize) -> Option<(usize, Run)> {
+        let lanes = self.lanes.iter().enumerate().rev();
+        lanes
+            .filter_map(|(index, lane)| Some((index, lane.answer_to(phrase)?)))
+            .next()
+    }
+
+    /// The dub that aired last answers this phrase too, and no border was found in it.
+    fn is_covered(&mut self, phrase: usize) -> bool {
+        let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) else {
+            return false;
+        };
+        let Some(run) = lane.going_on() else { return false };
+        let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
+        if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed) {
+            dub.phrases = phrase + 1 - run.phrase;
+            return true;
+        }
+        false
+    }
+
+    /// What comes before a run was not heard by now, so it is never. What fits nothing, right before it, is heard with
+    /// it: losing words is worse.
+    fn clear_the_way(&mut self, lane: usize, run: Run) {
+        let Some(lane) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let before = lane.plan.iter().filter(|other| other.atom < run.atom);
+        let (planned, end) = before.fold((0, 0), |(planned, _), other| {
+            (planned + other.atoms, other.atom + other.atoms)
+        });
+        let dropped = lane.drop_atoms(end);
+        let late = u64::try_from(planned).unwrap_or(0).min(dropped);
+        self.figures.speech_late_total += late;
+        self.figures.speech_dropped_total += dropped - late;
+    }
+
+    /// Other lines' answers to a phrase are void.
+    fn replace(&mut self, chosen: usize, phrase: usize) {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(run) = lane.answer_to(phrase).filter(|_| index != chosen) else {
+                continue;
+            };
+            self.figures.speech_replaced_total += lane.drop_atoms(run.atom);
+            let id = self.phrases.get(phrase).map(|phrase| phrase.id);
+            lane.begin(id, None);
+            self.figures.speech_replaced_total += lane.drop_atoms(run.atoms);
+        }
+    }
+
+    /// A phrase is decided.
+    fn settle(
+        &mut self,
+        index: usize,
+        verdict: Verdict,
+        from: MediaTime,
+        until: MediaTime,
+        out: &mut Vec<Decision>,
+    ) {
+        let number = self.next_number;
+        let Some(phrase) = self.phrases.get_mut(index) else {
+            return;
+        };
+        self.next_number += 1;
+        let from = from.max(phrase.onset);
+        let end = phrase.end.unwrap_or(until);
+        let part = MediaRange::new(from, end.max(from));
+        phrase.fate = Some(Fate {
+            number,
+            verdict,
+            decided_at: self.aired,
+            told: part.end,
+        });
+        out.push(Decision {
+            phrase: number,
+            part,
+            first: true,
+            verdict,
+        });
+        let open = phrase.end.is_none();
+        self.touch();
+        match verdict {
+            Verdict::Dubbed => {
+                self.figures.phrases_dubbed_total += 1;
+                let ahead = if open { AHEAD } else { MediaTime::ZERO };
+                self.keep_down(MediaRange::new(part.start, part.end + ahead));
+            }
+            Verdict::FellBack => {
+                self.figures.phrases_fell_back_total += 1;
+                self.fall_back(part);
+            }
+            Verdict::Overflowed => {
+                self.figures.phrases_overflowed_total += 1;
+                self.fall_back(part);
+            }
+        }
+    }
+
+    /// The original airs: what belongs before it is not heard behind it.
+    fn fall_back(&mut self, part: MediaRange) {
+        if part.is_empty() {
+            return;
+        }
+        self.fallback_end = self.fallback_end.max(part.end);
+        if let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) {
+            if let Some(found) = lane.note(&self.phrases) {
+                self.estimates.note(found);
+            }
+            if let Some(dub) = &mut lane.head {
+                dub.sealed = true;
+            }
+        }
+    }
+
+    /// Further parts of phrases that were still spoken when they were decided.
+    fn tell_parts(&mut self, until: MediaTime, out: &mut Vec<Decision>) {
+        let mut told = Vec::new();
+        for index in 0..self.phrases.list().len() {
+            let Some(phrase) = self.phrases.get_mut(index) else {
+                continue;
+            };
+            let end = phrase.end.unwrap_or(until);
+            let open = phrase.end.is_none();
+            let Some(fate) = phrase.fate.as_mut().filter(|fate| fate.told < end) else {
+                continue;
+            };
+            let part = MediaRange::new(fate.told, end);
+            fate.told = end;
+            told.push((part, open, *fate));
+        }
+        for (part, open, fate) in told {
+            out.push(Decision {
+                phrase: fate.number,
+                part,
+                first: false,
+                verdict: fate.verdict,
+            });
+            match fate.verdict {
+                Verdict::Dubbed => {
+                    let ahead = if open { AHEAD } else { MediaTime::ZERO };
+                    self.keep_down(MediaRange::new(part.start, part.end + ahead));
+                }
+                Verdict::FellBack | Verdict::Overflowed => {
+                    self.fallback_end = self.fallback_end.max(part.end);
+                }
+            }
+        }
+    }
+
+    /// Answers to source that has begun to air are not kept.
+    fn leave_out_old(&mut self) {
+        let open = self.phrases.first_open();
+        let newest = self.lanes.len().saturating_sub(1);
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.going_on().is_some_and(|run| 0 < run.atoms) {
+                continue;
+            }
+            let speaks = self.speaking == Some(lane.connection);
+            let wanted = open.is_some_and(|open| lane.plan.iter().any(|run| open < run.phrase + run.phrases));
+            let old = |atom: &crate::atoms::Atom| !atom.open && atom.end() < self.aired - SLACK;
+            while !(wanted || speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
+                let left = lane.drop_atoms(1);
+                if index == newest {
+                    self.figures.speech_late_total += left;
+                } else {
+                    self.figures.speech_replaced_total += left;
+                }
+            }
+        }
+    }
+
+    /// Everything that a piece can answer has aired without it.
+    pub(crate) fn is_over(&self, speech: &Speech) -> bool {
+        let can = |phrase: &&Phrase| {
+            speech.earliest < phrase.end.unwrap_or(self.live) + SLACK && phrase.onset < speech.latest + SLACK
+        };
+        let mut candidates = self.phrases.list().iter().filter(can).peekable();
+        candidates.peek().is_some()
+            && candidates.all(|phrase| phrase.fate.is_some_and(|fate| fate.verdict != Verdict::Dubbed))
+    }
+}

@@ -1,0 +1,100 @@
+//! Promises of the alignment.
+use super::*;
+use crate::estimates::Estimates;
+
+const NEVER: f64 = -1e9;
+
+fn sound(start: f64, end: f64, gap: f64) -> Sound {
+    Sound {
+        start,
+        length: end - start,
+        gap,
+        earliest: (NEVER, NEVER),
+        latest: (start, end),
+        turn: None,
+        first: false,
+        heard_at: 0.0,
+    }
+}
+
+fn spoken(start: f64, end: f64) -> Spoken {
+    Spoken {
+        start,
+        end,
+        open: false,
+        settled: None,
+    }
+}
+
+fn align(sounds: &[Sound], phrases: &[Spoken], arriving: bool) -> Vec<(usize, usize, usize, usize)> {
+    let estimates = Estimates::default();
+    let scene = Scene {
+        sounds,
+        phrases,
+        head: None,
+        beliefs: estimates.beliefs(),
+        arriving,
+        age_max: 9.5,
+    };
+    let runs = scene.align();
+    runs.iter()
+        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
+        .collect()
+}
+
+#[test]
+fn each_answer_finds_its_phrase() {
+    let phrases = [spoken(0.0, 2.0), spoken(2.5, 4.0), spoken(5.0, 8.0)];
+    let sounds = [sound(1.2, 3.1, 9.0), sound(3.7, 5.1, 0.6), sound(6.2, 9.1, 1.1)];
+    assert_eq!(
+        align(&sounds, &phrases, false),
+        [(0, 1, 0, 1), (1, 1, 1, 1), (2, 1, 2, 1)]
+    );
+}
+
+#[test]
+fn a_phrase_that_was_left_out_shifts_nothing() {
+    let phrases = [spoken(0.0, 2.0), spoken(2.5, 4.0), spoken(5.0, 8.0)];
+    let sounds = [sound(1.2, 3.1, 9.0), sound(6.2, 9.1, 3.1)];
+    assert_eq!(align(&sounds, &phrases, false), [(0, 1, 0, 1), (1, 1, 2, 1)]);
+}
+
+#[test]
+fn an_answer_that_was_split_is_one_answer() {
+    let phrases = [spoken(0.0, 3.0), spoken(3.5, 5.0)];
+    let sounds = [sound(1.2, 2.6, 9.0), sound(3.0, 4.6, 0.4), sound(4.9, 6.3, 0.3)];
+    assert_eq!(align(&sounds, &phrases, false), [(0, 2, 0, 1), (2, 1, 1, 1)]);
+}
+
+#[test]
+fn two_answers_without_a_pause_are_a_group() {
+    let phrases = [spoken(0.0, 2.0), spoken(2.4, 4.4)];
+    let sounds = [sound(1.2, 5.6, 9.0)];
+    assert_eq!(align(&sounds, &phrases, false), [(0, 1, 0, 2)]);
+}
+
+#[test]
+fn an_answer_that_still_arrives_is_judged_by_its_start() {
+    let phrases = [spoken(0.0, 4.0), spoken(4.5, 5.0)];
+    let sounds = [sound(1.2, 1.6, 9.0)];
+    assert_eq!(align(&sounds, &phrases, true), [(0, 1, 0, 1)]);
+}
+
+#[test]
+fn evidence_is_stronger_than_any_belief() {
+    let phrases = [spoken(0.0, 2.0), spoken(2.5, 4.5)];
+    let mut answer = sound(2.9, 4.8, 9.0);
+    answer.latest = (2.2, 4.8);
+    assert_eq!(align(&[answer], &phrases, false), [(0, 1, 0, 1)]);
+    let mut answer = sound(2.9, 4.8, 9.0);
+    answer.earliest = (2.5, 2.5);
+    assert_eq!(align(&[answer], &phrases, false), [(0, 1, 1, 1)]);
+}
+
+#[test]
+fn what_was_there_when_a_phrase_fell_back_is_not_its_answer() {
+    let mut phrases = [spoken(0.0, 2.0), spoken(2.5, 4.5)];
+    phrases[0].settled = Some(1.0);
+    let sounds = [sound(3.0, 4.9, 9.0)];
+    assert_eq!(align(&sounds, &phrases, false), [(0, 1, 1, 1)]);
+}

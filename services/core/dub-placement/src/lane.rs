@@ -1,0 +1,307 @@
+//! One line of answers: the atoms of connections that follow each other, and what they are taken to answer.
+//!
+//! A connection that answers source anew begins a line of its own; for each phrase the newest line that has an answer
+//! counts.
+use crate::align::{Head, Run, Scene, Sound, Spoken};
+use crate::atoms::{Atoms, STEP_FRAMES, steps};
+use crate::estimates::{Beliefs, Match};
+use crate::phrases::Phrases;
+use media_types::{MediaTime, SAMPLE_RATE_HZ};
+
+/// Silence after which a run has ended; what is split is split by less.
+const RUN_PAUSE: MediaTime = MediaTime::from_millis(450);
+/// The same for a provider that sends no silence, by the air's clock.
+const RUN_PAUSE_UNSEEN: MediaTime = MediaTime::from_millis(1_100);
+/// Atoms that are aligned at once.
+const ALIGNED: usize = 96;
+/// Gap between the last sound of one connection and the first of the next: nobody knows.
+const GAP_UNKNOWN: MediaTime = MediaTime::from_millis(300);
+
+/// The run that a line said last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dub {
+    /// First phrase that it answers; absent where it answers none that is known.
+    pub(crate) phrase: Option<u64>,
+    /// Phrases that are decided by it.
+    pub(crate) phrases: usize,
+    pub(crate) start: MediaTime,
+    pub(crate) end: MediaTime,
+    pub(crate) length: MediaTime,
+    /// Earliest source that its beginning can answer, and its end.
+    pub(crate) from: MediaTime,
+    pub(crate) earliest: MediaTime,
+    pub(crate) latest: MediaTime,
+    pub(crate) turn: Option<u64>,
+    /// Where its first sound airs, until it does.
+    pub(crate) starts_at: Option<MediaTime>,
+    /// Nothing more belongs to it: a border was found.
+    pub(crate) done: bool,
+    /// Nothing more of it may be heard.
+    pub(crate) sealed: bool,
+    /// Its figures tell nothing of the provider, or have been told.
+    pub(crate) noted: bool,
+}
+
+/// A line of answers.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// First connection of it.
+    pub(crate) connection: u64,
+    /// First source that it answers.
+    pub(crate) from: MediaTime,
+    pub(crate) atoms: Atoms,
+    pub(crate) head: Option<Dub>,
+    pub(crate) plan: Vec<Run>,
+    dirty: bool,
+    arriving: bool,
+}
+
+pub(crate) fn seconds(time: MediaTime) -> f64 {
+    time.frames() as f64 / f64::from(SAMPLE_RATE_HZ)
+}
+
+impl Lane {
+    pub(crate) fn new(connection: u64, from: MediaTime) -> Self {
+        Self {
+            connection,
+            from,
+            atoms: Atoms::default(),
+            head: None,
+            plan: Vec::new(),
+            dirty: true,
+            arriving: false,
+        }
+    }
+
+    pub(crate) fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    /// More of the newest run may come, as far as can be told at an instant of the air.
+    fn is_arriving(&self, aired: MediaTime) -> bool {
+        let waits = self.atoms.list.back().is_some_and(|atom| atom.open);
+        let pause = self.atoms.quiet_for();
+        let quiet = !waits && pause.is_some_and(|pause| RUN_PAUSE <= pause);
+        !quiet && aired - self.atoms.heard_at < RUN_PAUSE_UNSEEN && pause.is_some()
+    }
+
+    /// Aligns anew, where anything has changed.
+    pub(crate) fn replan(
+        &mut self,
+        phrases: &Phrases,
+        beliefs: &Beliefs,
+        live: MediaTime,
+        aired: MediaTime,
+        age_max: f64,
+    ) {
+        let arriving = self.is_arriving(aired);
+        while let Some(atom) = self.atoms.list.front().filter(|atom| atom.rest() == 0) {
+            if atom.open && arriving {
+                break;
+            }
+            self.atoms.list.pop_front();
+            self.dirty = true;
+        }
+        if !self.dirty && arriving == self.arriving {
+            return;
+        }
+        self.dirty = false;
+        self.arriving = arriving;
+        let sounds = self.sounds();
+        let spoken = spoken(phrases, live);
+        let head = self.head.map(|dub| self.view(&dub, phrases));
+        let scene = Scene {
+            sounds: &sounds,
+            phrases: &spoken,
+            head,
+            beliefs,
+            arriving,
+            age_max,
+        };
+        self.plan = scene.align();
+    }
+
+    fn sounds(&self) -> Vec<Sound> {
+        let mut connection = None;
+        let mut out = Vec::new();
+        for atom in self
+            .atoms
+            .list
+            .iter()
+            .take(ALIGNED)
+            .filter(|atom| 0 < atom.rest())
+        {
+            let first = connection.is_some_and(|last| last != atom.connection);
+            connection = Some(atom.connection);
+            let gap = if 0 < atom.placed {
+                MediaTime::ZERO
+            } else {
+                atom.gap
+            };
+            let pair = |(one, two): (MediaTime, MediaTime)| (seconds(one), seconds(two));
+            out.push(Sound {
+                start: seconds(atom.start + steps(atom.placed)),
+                length: seconds(steps(atom.rest())),
+                gap: seconds(if first { gap.min(GAP_UNKNOWN) } else { gap }),
+                earliest: pair(atom.earliest),
+                latest: pair(atom.latest),
+                turn: atom.turn,
+                first,
+                heard_at: seconds(atom.heard_at),
+            });
+        }
+        out
+    }
+
+    fn view(&self, dub: &Dub, phrases: &Phrases) -> Head {
+        Head {
+            phrase: dub.phrase.and_then(|id| phrases.index_of(id)),
+            start: seconds(dub.start),
+            end: seconds(dub.end),
+            length: seconds(dub.length),
+            from: seconds(dub.from),
+            earliest: seconds(dub.earliest),
+            latest: seconds(dub.latest),
+            turn: dub.turn,
+            phrases: dub.phrases,
+            done: dub.done,
+            mid: self.is_mid(),
+        }
+    }
+
+    /// Half of the first atom airs already.
+    pub(crate) fn is_mid(&self) -> bool {
+        self.atoms
+            .list
+            .front()
+            .is_some_and(|atom| 0 < atom.placed && 0 < atom.rest())
+    }
+
+    /// The run that goes on with what airs.
+    pub(crate) fn going_on(&self) -> Option<Run> {
+        self.plan.first().copied().filter(|run| run.goes_on)
+    }
+
+    /// The planned answer to a phrase, from its beginning.
+    pub(crate) fn answer_to(&self, phrase: usize) -> Option<Run> {
+        let begins = |run: &&Run| !run.goes_on && run.phrase == phrase;
+        self.plan.iter().find(begins).copied()
+    }
+
+    /// More of the answer that airs is to be expected.
+    pub(crate) fn is_expected(&self) -> bool {
+        let placed = self.atoms.list.iter().all(|atom| atom.rest() == 0);
+        self.arriving && placed && self.head.is_some_and(|dub| !dub.done && !dub.sealed)
+    }
+
+    /// Leaves out the first atoms. Tells how many that were.
+    pub(crate) fn drop_atoms(&mut self, count: usize) -> u64 {
+        let mut dropped = 0;
+        for _ in 0..count {
+            dropped += u64::from(self.atoms.list.pop_front().is_some());
+        }
+        self.dirty = true;
+        dropped
+    }
+
+    /// A run begins to be said, or to be left out.
+    pub(crate) fn begin(&mut self, phrase: Option<u64>, starts_at: Option<MediaTime>) {
+        let Some(atom) = self.atoms.list.front() else {
+            return;
+        };
+        self.head = Some(Dub {
+            phrase,
+            phrases: 1,
+            start: atom.start,
+            end: atom.start,
+            length: MediaTime::ZERO,
+            from: atom.earliest.0,
+            earliest: atom.earliest.0,
+            latest: atom.latest.0,
+            turn: atom.turn,
+            starts_at,
+            done: false,
+            sealed: starts_at.is_none(),
+            noted: phrase.is_none() || starts_at.is_none(),
+        });
+        self.dirty = true;
+    }
+
+    /// What the last run tells of the provider.
+    pub(crate) fn note(&mut self, phrases: &Phrases) -> Option<Match> {
+        let dub = self.head.as_mut().filter(|dub| !dub.noted && dub.phrases == 1)?;
+        let phrase = phrases.get(phrases.index_of(dub.phrase?)?)?;
+        let end = phrase.end?;
+        dub.noted = true;
+        let paced = dub.turn.is_none();
+        let ratio = seconds(dub.length) / seconds(end - phrase.onset).max(0.05);
+        Some(Match {
+            lag: paced.then(|| seconds(dub.start - phrase.onset)),
+            tail: paced.then(|| seconds(dub.end - end)),
+            ratio: ratio.max(0.05).ln(),
+        })
+    }
+
+    /// Takes up to `wanted` steps of the first atom, of the run that is said.
+    pub(crate) fn take(&mut self, wanted: usize) -> Option<(&[i16], MediaTime)> {
+        let atom = self.atoms.list.front_mut()?;
+        let dub = self.head.as_mut()?;
+        let count = wanted.min(atom.rest());
+        if atom.placed == 0 && dub.starts_at.is_none() {
+            dub.length = dub.length + atom.gap.max(MediaTime::ZERO);
+        }
+        let from = atom.placed;
+        atom.placed += count;
+        dub.starts_at = None;
+        dub.length = dub.length + steps(count);
+        dub.end = atom.start + steps(atom.placed);
+        dub.earliest = dub.earliest.max(atom.earliest.0);
+        dub.latest = atom.latest.1;
+        if atom.rest() == 0 {
+            self.dirty = true;
+            dub.earliest = dub.earliest.max(atom.earliest.1);
+        }
+        let length = MediaTime::from_frames(i64::try_from(count * STEP_FRAMES).unwrap_or(0));
+        Some((atom.steps(from, from + count), length))
+    }
+
+    /// Parts the first atom, whose beginning ends the run that is said.
+    pub(crate) fn part(&mut self, step: usize) {
+        if let Some(atom) = self
+            .atoms
+            .list
+            .front_mut()
+            .filter(|atom| step < atom.levels.len())
+        {
+            let was_open = atom.open;
+            let mut second = atom.split(step);
+            second.open = was_open;
+            self.atoms.list.insert(1, second);
+        }
+        self.finish();
+    }
+
+    /// Nothing more belongs to the run that is said.
+    pub(crate) fn finish(&mut self) {
+        if let Some(dub) = &mut self.head {
+            dub.done = true;
+            dub.noted = true;
+        }
+        self.dirty = true;
+    }
+}
+
+fn spoken(phrases: &Phrases, live: MediaTime) -> Vec<Spoken> {
+    let list = phrases.list().iter();
+    list.map(|phrase| Spoken {
+        start: seconds(phrase.onset),
+        end: seconds(
+            phrase
+                .end
+                .unwrap_or(live.max(phrase.onset + MediaTime::from_millis(100))),
+        ),
+        open: phrase.end.is_none(),
+        settled: phrase.fate.map(|fate| seconds(fate.decided_at)),
+    })
+    .collect()
+}

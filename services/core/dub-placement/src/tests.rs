@@ -1,0 +1,258 @@
+//! Promises of placement.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+use super::*;
+
+fn placement() -> Placement {
+    Placement::new(Config {
+        reach: MediaTime::from_frames(10_000),
+        hold: MediaTime::from_frames(10_000),
+        backlog_max: MediaTime::from_frames(10_000),
+    })
+}
+
+fn speech(start: i64, frames: usize) -> Speech {
+    Speech {
+        earliest: MediaTime::from_frames(start),
+        latest: MediaTime::from_frames(start + i64::try_from(frames).unwrap_or(0)),
+        exact: true,
+        fragment: None,
+        connection: 0,
+        at: None,
+        turn: None,
+        pcm: vec![5; frames * CHANNELS],
+    }
+}
+
+#[test]
+fn exact_speech_is_heard_at_its_range() {
+    let mut placement = placement();
+    let range = MediaRange::new(MediaTime::from_frames(100), MediaTime::from_frames(150));
+    assert_eq!(placement.speech(&speech(100, 50)), Placed::At(range));
+    assert!(placement.ranges().covers(range));
+}
+
+#[test]
+fn speech_whose_place_has_begun_to_air_is_refused_whole() {
+    let mut placement = placement();
+    placement.commit(MediaTime::from_frames(101));
+    assert_eq!(placement.speech(&speech(100, 50)), Placed::Late);
+    assert!(
+        !placement
+            .ranges()
+            .touches(MediaRange::new(MediaTime::ZERO, MediaTime::from_frames(1_000)))
+    );
+}
+
+#[test]
+fn an_answer_longer_than_its_range_is_cut_to_it() {
+    let mut placement = placement();
+    let mut long = speech(0, 80);
+    long.latest = MediaTime::from_frames(50);
+    assert_eq!(
+        placement.speech(&long),
+        Placed::At(MediaRange::new(MediaTime::ZERO, MediaTime::from_frames(50)))
+    );
+}
+
+fn ms(millis: i64) -> MediaTime {
+    MediaTime::from_millis(millis)
+}
+
+fn range(from: i64, until: i64) -> MediaRange {
+    MediaRange::new(ms(from), ms(until))
+}
+
+const HOLD: i64 = 6_000;
+
+fn aligned() -> Placement {
+    Placement::new(Config {
+        reach: ms(HOLD + 10_000),
+        hold: ms(HOLD),
+        backlog_max: ms(4_000),
+    })
+}
+
+/// A piece that is all sound, as a provider says it that had heard the source up to its end.
+fn piece(connection: u64, from: i64, until: i64) -> Speech {
+    let frames = usize::try_from((until - from) * 48).unwrap();
+    Speech {
+        earliest: MediaTime::ZERO,
+        latest: ms(until),
+        exact: false,
+        fragment: None,
+        connection,
+        at: Some(ms(from)),
+        turn: None,
+        pcm: vec![1_000; frames * CHANNELS],
+    }
+}
+
+/// Airs everything before an instant, and tells what was decided and where dub was heard.
+fn air(placement: &mut Placement, from: i64, until: i64) -> (Vec<Decision>, RangeSet) {
+    let mut decisions = Vec::new();
+    let mut heard = RangeSet::default();
+    let mut block = vec![0; 10 * 48 * CHANNELS];
+    for start in (from..until).step_by(40) {
+        decisions.extend(placement.decide(ms(start + 40)));
+        for part in (start..start + 40).step_by(10) {
+            placement.read(ms(part), &mut block);
+            if block.iter().any(|sample| *sample != 0) {
+                heard.insert(range(part, part + 10));
+            }
+        }
+        placement.commit(ms(start + 40));
+    }
+    (decisions, heard)
+}
+
+fn all(heard: &RangeSet) -> Vec<(i64, i64)> {
+    let everything = range(0, 1_000_000);
+    heard
+        .within(everything)
+        .map(|part| (part.start.millis(), part.end.millis()))
+        .collect()
+}
+
+#[test]
+fn a_dub_begins_at_the_onset_of_its_phrase_and_the_original_stays_down_to_its_end() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 3_000));
+    assert_eq!(placement.speech(&piece(1, 2_200, 3_500)), Placed::Taken);
+    placement.decide(ms(1_040));
+    assert!(placement.ranges().covers(range(1_000, 3_000)));
+    let (_, heard) = air(&mut placement, 1_000, 4_000);
+    assert_eq!(all(&heard), [(1_000, 2_300)]);
+}
+
+#[test]
+fn a_phrase_without_an_answer_falls_back_for_good_and_its_late_answer_is_not_heard() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 3_000));
+    let (decisions, _) = air(&mut placement, 0, 1_200);
+    assert_eq!(
+        decisions,
+        [Decision {
+            phrase: 0,
+            part: range(1_000, 3_000),
+            first: true,
+            verdict: Verdict::FellBack
+        }]
+    );
+    assert_eq!(placement.speech(&piece(1, 7_300, 9_000)), Placed::Late);
+    let (_, heard) = air(&mut placement, 1_200, 12_000);
+    assert_eq!(all(&heard), []);
+    assert_eq!(placement.figures().speech_late_total, 1);
+}
+
+#[test]
+fn a_phrase_that_is_still_spoken_is_told_part_by_part() {
+    let mut placement = aligned();
+    placement.phrase_began(ms(1_000));
+    placement.speech(&piece(1, 2_200, 5_000));
+    let (decisions, _) = air(&mut placement, 960, 1_080);
+    let told: Vec<_> = decisions
+        .iter()
+        .map(|decision| (decision.phrase, decision.part, decision.first))
+        .collect();
+    assert_eq!(
+        told,
+        [(0, range(1_000, 1_040), true), (0, range(1_040, 1_080), false)]
+    );
+    assert!(placement.ranges().covers(range(1_080, 1_120)));
+    placement.phrase_ended(range(1_000, 9_000));
+    let (decisions, _) = air(&mut placement, 1_080, 1_120);
+    assert_eq!(decisions[0].part, range(1_080, 9_000));
+}
+
+#[test]
+fn a_dub_that_is_longer_than_its_phrase_pushes_the_next_one_back() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 3_000));
+    placement.phrase_ended(range(3_400, 5_000));
+    placement.speech(&piece(1, 2_200, 4_900));
+    placement.speech(&piece(1, 5_200, 6_900));
+    let (decisions, heard) = air(&mut placement, 0, 8_000);
+    assert_eq!(all(&heard), [(1_000, 3_700), (3_820, 5_520)]);
+    assert!(
+        decisions
+            .iter()
+            .all(|decision| decision.verdict == Verdict::Dubbed)
+    );
+    assert_eq!(placement.figures().backlog, ms(420));
+}
+
+#[test]
+fn a_dub_that_would_start_too_far_behind_its_phrase_is_dropped_whole() {
+    let mut placement = Placement::new(Config {
+        backlog_max: ms(300),
+        ..aligned().config
+    });
+    placement.phrase_ended(range(1_000, 3_000));
+    placement.phrase_ended(range(3_400, 5_000));
+    placement.speech(&piece(1, 2_200, 4_900));
+    placement.speech(&piece(1, 5_200, 6_900));
+    let (decisions, heard) = air(&mut placement, 0, 8_000);
+    assert_eq!(all(&heard), [(1_000, 3_700)]);
+    assert_eq!(decisions[1].verdict, Verdict::Overflowed);
+    assert_eq!(placement.figures().phrases_overflowed_total, 1);
+}
+
+#[test]
+fn an_answer_that_arrives_while_it_airs_is_lengthened_piece_by_piece() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 4_000));
+    let mut whole = RangeSet::default();
+    for quarter in 0..12 {
+        let from = 6_500 + 250 * quarter;
+        let mut part = piece(1, from, from + 250);
+        part.latest = ms(from + 250);
+        placement.speech(&part);
+        let start = 960 + 240 * quarter;
+        let (_, heard) = air(&mut placement, start, start + 240);
+        for part in heard.within(range(0, 100_000)) {
+            whole.insert(part);
+        }
+    }
+    let (_, heard) = air(&mut placement, 960 + 240 * 12, 6_000);
+    for part in heard.within(range(0, 100_000)) {
+        whole.insert(part);
+    }
+    assert_eq!(all(&whole), [(1_000, 4_000)]);
+}
+
+#[test]
+fn of_two_answers_the_newer_connections_counts_if_it_has_come() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 3_000));
+    placement.phrase_ended(range(4_000, 6_000));
+    placement.speech(&piece(1, 2_200, 4_100));
+    placement.speech(&piece(1, 5_200, 5_700));
+    placement.supersede(2, ms(3_800));
+    let mut again = piece(2, 7_000, 8_900);
+    again.earliest = ms(3_800);
+    again.pcm.fill(2_000);
+    placement.speech(&again);
+    let (_, heard) = air(&mut placement, 0, 4_000);
+    assert_eq!(all(&heard), [(1_000, 2_900)]);
+    placement.decide(ms(4_040));
+    let mut block = [0; 2];
+    placement.read(ms(4_020), &mut block);
+    assert_eq!(block, [2_000, 2_000]);
+    let (_, heard) = air(&mut placement, 4_000, 9_000);
+    assert_eq!(all(&heard), [(4_000, 5_900)]);
+}
+
+#[test]
+fn the_first_answer_airs_if_the_newer_one_comes_too_late() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 3_000));
+    placement.speech(&piece(1, 2_200, 4_100));
+    placement.supersede(2, ms(900));
+    let (_, first) = air(&mut placement, 0, 1_200);
+    let mut again = piece(2, 7_300, 9_200);
+    again.earliest = ms(900);
+    placement.speech(&again);
+    let (_, heard) = air(&mut placement, 1_200, 12_000);
+    assert_eq!(all(&first), [(1_000, 1_200)]);
+    assert_eq!(all(&heard), [(1_200, 2_900)]);
+}

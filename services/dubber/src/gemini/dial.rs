@@ -98,14 +98,19 @@ impl fmt::Debug for Target {
 
 /// Opens a connection. Dropping the future gives it up and leaves nothing behind. The caller sets the deadline.
 pub async fn dial(target: &Target) -> Result<Wire, Ending> {
-    dial_or_tell(target).await.map_err(|failure| {
-        tracing::debug!(endpoint = %target.endpoint, cause = failure.cause, "dial failed");
-        failure.ending
-    })
+    dial_or_tell(target).await.map_err(|failure| failure.ending)
 }
 
 /// As [`dial`], with the cause in words.
 pub async fn dial_or_tell(target: &Target) -> Result<Wire, Failure> {
+    let dialed = try_dial(target).await;
+    if let Err(failure) = &dialed {
+        tracing::debug!(endpoint = %target.endpoint, cause = failure.cause, "dial failed");
+    }
+    dialed
+}
+
+async fn try_dial(target: &Target) -> Result<Wire, Failure> {
     match &target.identity {
         Identity::Fixed(credential) => upgrade(target, credential).await,
         Identity::Account(tokens) => {

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod account;
+mod check;
 mod place;
 mod proxies;
+mod settings;
 
 use dubber::gemini::dial::{dial, dial_or_tell, probe};
 use futures_util::StreamExt as _;

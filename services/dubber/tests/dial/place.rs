@@ -3,11 +3,13 @@ use dubber::config::endpoint;
 use dubber::gemini::dial::{Target, Wire};
 use futures_util::{SinkExt as _, StreamExt as _};
 use gemini_twin::journal::Journal;
+use gemini_twin::replay::Replay;
 use gemini_twin::scenario::Scenario;
 use gemini_twin::serve::{Server, Service};
 use gemini_twin::twin;
 use service_kit::{Env, Reader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,12 +34,24 @@ impl Twin {
 
     /// Serves a scenario.
     pub fn start(tls: bool, scenario: &str) -> Self {
+        Self::serve(
+            tls,
+            Service::Twin(Box::new(twin::Twin::new(Scenario::parse(scenario).unwrap()))),
+        )
+    }
+
+    /// Plays a record.
+    pub fn replay(file: &Path) -> Self {
+        let record = std::fs::read_to_string(file).unwrap();
+        Self::serve(false, Service::Replay(Replay::parse(&record).unwrap()))
+    }
+
+    fn serve(tls: bool, service: Service) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let acceptor = tls.then(|| gemini_twin::tls::acceptor(folder.path(), any).unwrap().0);
         let server = Server::bind(any, acceptor).unwrap();
         let address = server.address().unwrap();
-        let service = Service::Twin(Box::new(twin::Twin::new(Scenario::parse(scenario).unwrap())));
         let mut tasks = JoinSet::new();
         tasks.spawn(server.run(service, Journal::default()));
         Self {

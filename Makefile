@@ -1,15 +1,17 @@
 # The words of this house, the same at home and in CI.
 .DEFAULT_GOAL := help
-.PHONY: help prepare build tools check test demo up bench dev down logs ps images-offline compose-test clean
+.PHONY: help prepare build tools check test demo up bench drill-rotation drill-faults soak dev down logs ps images-offline compose-test clean
 SHELL := /bin/sh
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LOCAL_STACK := $(TARGET)/debug/local-stack
-PROGRAMS := -p orchestrator -p media-edge -p dubber -p mtx-hook -p local-stack -p media-judge
+PROGRAMS := -p orchestrator -p media-edge -p dubber -p mtx-hook -p local-stack -p media-judge -p gemini-twin
 COMPOSE := docker compose
 
 # DEMO_SECONDS, YES, STACK_* and every setting of the services may be given as `make demo KEY=value` too: make hands
 # what stands on its command line to the programs.
+DRILLS := cargo run --locked -p dub-tests --bin twin-drills --
+MINUTES ?= 60
 
 help: ## shows these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -38,13 +40,25 @@ test: prepare build ## prepares what is missing and runs every test
 demo: prepare build ## shows a dubbed programme and judges it (DEMO_SECONDS=60 YES=1)
 	@$(LOCAL_STACK) demo
 
-up: build ## runs the stack in the foreground, `ready` when streams are accepted
+up: build ## runs the stack in the foreground, `ready` when streams are accepted (TWIN=1: Gemini by its twin, no key)
 	@exec $(LOCAL_STACK) up
 
 bench: prepare build ## measures our worker beside ffmpeg and gst-launch
 	@$(LOCAL_STACK) tools mediamtx
 	@cargo build --release --locked $(PROGRAMS)
 	@cargo run --release --locked -p dub-tests --bin bench
+
+drill-rotation: prepare build ## ten minutes of dubs by the Gemini twin with sessions of 30 s: no word lost, doubled or moved
+	@$(LOCAL_STACK) tools mediamtx
+	@$(DRILLS) rotation $(DRILL_OPTIONS)
+
+drill-faults: prepare build ## every known fault of Gemini Live on a stack of its own, one table (DRILL_OPTIONS='--only NAME')
+	@$(LOCAL_STACK) tools mediamtx
+	@$(DRILLS) faults $(DRILL_OPTIONS)
+
+soak: prepare build ## an hour of the Gemini twin with mixed faults: backlog, memory, every phrase accounted for (MINUTES=60)
+	@$(LOCAL_STACK) tools mediamtx
+	@$(DRILLS) soak --minutes $(MINUTES) $(DRILL_OPTIONS)
 
 dev: ## builds and starts the containers, returns when they are healthy
 	$(COMPOSE) up --build --detach --wait

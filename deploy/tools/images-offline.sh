@@ -62,9 +62,9 @@ make_upstream() {
 
 compile() {
   say "compiling our programs (release)"
-  cargo build --release --locked -p orchestrator -p media-edge -p dubber -p mtx-hook -p media-judge
+  cargo build --release --locked -p orchestrator -p media-edge -p dubber -p mtx-hook -p media-judge -p gemini-twin
   mkdir -p "deploy/docker/bin/$arch"
-  for program in orchestrator media-edge dubber mtx-hook media-judge; do
+  for program in orchestrator media-edge dubber mtx-hook media-judge gemini-twin; do
     strip --strip-debug -o "$work/program" "$target/release/$program"
     # An unchanged binary keeps its time, and with it the layers that are built on it.
     cmp -s "$work/program" "deploy/docker/bin/$arch/$program" || mv "$work/program" "deploy/docker/bin/$arch/$program"

@@ -6,6 +6,8 @@ use service_kit::Setting;
 use std::collections::{BTreeMap, BTreeSet};
 
 const FILE: &str = "docker-compose.yml";
+/// What is laid over it to dub at the Gemini twin.
+const TWIN_FILE: &str = "deploy/docker-compose.twin.yml";
 
 /// Settings of the containers: compose puts them in, the scripts of `deploy/tools` take them from the environment.
 pub const COMPOSE: &[Setting] = &[
@@ -95,9 +97,11 @@ pub const COMPOSE: &[Setting] = &[
     ),
 ];
 
-/// Key and default of each `${KEY:-default}` in the compose file.
+/// Key and default of each `${KEY:-default}` in the compose files.
 fn interpolated() -> BTreeMap<String, String> {
-    text(FILE)
+    [FILE, TWIN_FILE]
+        .map(text)
+        .concat()
         .split("${")
         .skip(1)
         .filter_map(|rest| rest.split_once('}'))
@@ -106,11 +110,11 @@ fn interpolated() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The blocks of the services: name and lines.
-fn services() -> BTreeMap<String, String> {
-    let content = text(FILE);
+/// The blocks of the services of a compose file: name and lines.
+fn services(file: &str) -> BTreeMap<String, String> {
+    let content = text(file);
     let (_, rest) = content.split_once("\nservices:\n").expect("no services");
-    let (inside, _) = rest.split_once("\nvolumes:\n").expect("no volumes");
+    let inside = rest.split("\nvolumes:\n").next().expect("no services");
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut name = String::new();
     for line in inside.lines() {
@@ -139,7 +143,7 @@ fn what_compose_takes_from_the_environment_is_in_the_example_with_the_same_defau
         match listed.get(&key) {
             None => problems.push(format!("{key} is not in .env.example")),
             // The example names no file: compose mounts an empty one.
-            Some(_) if key == "WORKER_GEMINI_API_KEY_FILE" => {}
+            Some(_) if ["WORKER_GEMINI_API_KEY_FILE", "TWIN_SCENARIO"].contains(&key.as_str()) => {}
             Some(value) if *value != default => {
                 problems.push(format!("{key}: {FILE} has {default:?}, .env.example {value:?}"));
             }
@@ -167,10 +171,54 @@ fn what_compose_takes_from_the_environment_is_in_the_example_with_the_same_defau
     );
 }
 
+/// Services that the file of the twin adds; the others in it only say something more of those of the whole.
+fn added_by_the_twin() -> BTreeMap<String, String> {
+    let known = services(FILE);
+    let mut added = services(TWIN_FILE);
+    added.retain(|name, _| !known.contains_key(name));
+    assert_eq!(added.keys().collect::<Vec<_>>(), ["gemini-twin"]);
+    added
+}
+
+/// Lines of the block that begins with this line, to the next line that is not indented.
+fn anchored(file: &str, first: &str) -> Vec<String> {
+    text(file)
+        .lines()
+        .skip_while(|line| *line != first)
+        .skip(1)
+        .take_while(|line| line.starts_with(' '))
+        .map(|line| line.replace("&logging", "").trim_end().to_owned())
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect()
+}
+
+#[test]
+fn the_file_of_the_twin_hardens_as_the_whole_does() {
+    let first = "x-hardened: &hardened";
+    let whole = anchored(FILE, first);
+    assert!(whole.len() > 6, "{whole:?}");
+    // Anchors end with their file, so the block stands in both.
+    assert_eq!(anchored(TWIN_FILE, first), whole);
+}
+
+#[test]
+fn the_file_of_the_twin_keeps_every_real_key_away_from_it() {
+    let dubber = &services(TWIN_FILE)["dubber"];
+    for line in [
+        "WORKER_STS_PROVIDER: gemini-live",
+        "WORKER_GEMINI_BASE_URL: http://gemini-twin:50060",
+        "WORKER_GEMINI_API_KEY: the-twin-takes-any-key",
+        "WORKER_GEMINI_API_KEY_FILE: \"\"",
+    ] {
+        assert!(dubber.contains(line), "{line} is not in\n{dubber}");
+    }
+}
+
 #[test]
 fn every_service_of_compose_has_the_rights_and_limits_of_all() {
-    let services = services();
+    let mut services = services(FILE);
     assert!(services.len() >= 6, "{services:?}");
+    services.extend(added_by_the_twin());
     let mut problems = Vec::new();
     for (name, block) in &services {
         if !block.contains("<<: *hardened") && !block.contains("<<: *service") {

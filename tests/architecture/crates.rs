@@ -30,7 +30,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "service-kit",
         ],
     ),
-    ("dubber", &["media-types", "dub-proto", "service-kit"]),
+    (
+        "dubber",
+        &[
+            "media-types",
+            "gemini-live",
+            "gemini-session",
+            "dub-proto",
+            "service-kit",
+            // In tests: the service that it calls.
+            "gemini-twin",
+        ],
+    ),
     (
         "orchestrator",
         &["media-types", "stream-lifecycle", "dub-proto", "service-kit"],

@@ -77,7 +77,7 @@ fn real_parts() -> Vec<(String, String)> {
                 let (_, value) = line.split_once(&format!("${{env:{}:-", listener.key))?;
                 Some(value.split('}').next().unwrap_or_default().to_owned())
             }),
-            Name::Orchestrator | Name::MediaEdge | Name::Dubber => continue,
+            Name::Orchestrator | Name::MediaEdge | Name::Dubber | Name::Twin => continue,
         };
         let value = value.unwrap_or_else(|| panic!("{} stands in no config file", listener.key));
         found.push((listener.key.to_owned(), value));
@@ -99,10 +99,12 @@ fn the_example_and_mediamtx_agree_on_where_recordings_lie() {
 
 /// Where a setting is declared, and the setting.
 fn declared() -> Vec<(&'static str, &'static Setting)> {
-    let tables: [(&str, &[Setting]); 9] = [
+    let tables: [(&str, &[Setting]); 11] = [
         ("orchestrator", orchestrator::config::SETTINGS),
         ("media-edge", media_edge::config::SETTINGS),
         ("dubber", dubber::config::SETTINGS),
+        ("dubber", dubber::config::endpoint::ENDPOINT_SETTINGS),
+        ("dubber", dubber::config::session::SESSION_SETTINGS),
         ("telemetry", service_kit::telemetry::TELEMETRY_SETTINGS),
         ("local-stack", local_stack::settings::STACK_SETTINGS),
         ("bench", dub_tests::bench::SETTINGS),

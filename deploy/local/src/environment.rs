@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     pub state: &'a Path,
     /// Whether a Jaeger of ours takes traces.
     pub jaeger: bool,
+    /// Whether a Gemini twin stands in Google's place.
+    pub twin: bool,
 }
 
 /// The settings of a file of `KEY=VALUE` lines, as `.env.example` is written, without those that only fit the
@@ -71,6 +73,33 @@ fn pair(line: &str) -> Option<(String, String)> {
     // A comment behind an unquoted value, as compose reads it.
     let unquoted = || value.split(" #").next().unwrap_or_default().trim_end();
     Some((key.trim().to_owned(), bare.unwrap_or_else(unquoted).to_owned()))
+}
+
+/// What the twin takes for a key: it takes any, and nobody may mistake this one for a real one.
+const TWIN_KEY: &str = "the-twin-takes-any-key";
+
+/// Settings that let the dubber dub at the twin. They win over what the environment says: a `.env` that names another
+/// provider, or a real key, must neither keep the dubber from the twin nor reach it.
+#[must_use]
+pub fn at_twin(said: &Env, offset: u16) -> Env {
+    let twin = format!("http://127.0.0.1:{}", Ports::of(said, offset).twin);
+    let mut wiring = vec![
+        ("WORKER_STS_PROVIDER".to_owned(), "gemini-live".to_owned()),
+        ("WORKER_GEMINI_BASE_URL".to_owned(), twin),
+        ("WORKER_GEMINI_API_KEY".to_owned(), TWIN_KEY.to_owned()),
+    ];
+    let elsewhere = [
+        "WORKER_GEMINI_API_KEY_FILE",
+        "WORKER_GEMINI_VERTEX_PROJECT",
+        "WORKER_GEMINI_VERTEX_CREDENTIALS_FILE",
+    ];
+    wiring.extend(elsewhere.map(|key| (key.to_owned(), String::new())));
+    // A proxy would look for the twin on its own machine.
+    for key in ["NO_PROXY", "no_proxy"] {
+        let known = said.get(key).map(|known| format!("{known},")).unwrap_or_default();
+        wiring.push((key.to_owned(), format!("{known}127.0.0.1")));
+    }
+    Env::from_pairs(wiring)
 }
 
 /// The environment that every part gets: `said` over the wiring that follows from it.
@@ -126,6 +155,7 @@ mod tests {
             hook: Path::new("/bin/mtx-hook"),
             state: Path::new("/stack/state"),
             jaeger,
+            twin: false,
         }
     }
 
@@ -139,6 +169,22 @@ mod tests {
             env.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
             Some("http://127.0.0.1:4517")
         );
+    }
+
+    #[test]
+    fn a_real_key_never_reaches_the_twin_and_no_proxy_stands_before_it() {
+        let said = Env::from_pairs([
+            ("WORKER_STS_PROVIDER", "mock"),
+            ("WORKER_GEMINI_API_KEY", "a real one"),
+            ("WORKER_GEMINI_API_KEY_FILE", "/run/secrets/key"),
+            ("NO_PROXY", "example.org"),
+        ]);
+        let env = said.clone().overlaid_by(at_twin(&said, 300));
+        assert_eq!(env.get("WORKER_STS_PROVIDER"), Some("gemini-live"));
+        assert_eq!(env.get("WORKER_GEMINI_BASE_URL"), Some("http://127.0.0.1:50360"));
+        assert_eq!(env.get("WORKER_GEMINI_API_KEY"), Some(TWIN_KEY));
+        assert_eq!(env.get("WORKER_GEMINI_API_KEY_FILE").unwrap_or_default(), "");
+        assert_eq!(env.get("NO_PROXY"), Some("example.org,127.0.0.1"));
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub const LISTENERS: &[Listener] = &[
     tcp(Name::MediaEdge, "MEDIA_EDGE_ADMIN_ADDR", 9102),
     tcp(Name::Dubber, "DUBBER_GRPC_ADDR", 50053),
     tcp(Name::Dubber, "DUBBER_ADMIN_ADDR", 9103),
+    tcp(Name::Twin, "TWIN_ADDR", 50060),
     tcp(Name::Jaeger, "JAEGER_QUERY_ADDR", 16686),
     tcp(Name::Jaeger, "JAEGER_QUERY_GRPC_ADDR", 16685),
     tcp(Name::Jaeger, "JAEGER_OTLP_GRPC_ADDR", 4317),
@@ -135,6 +136,8 @@ pub struct Ports {
     pub dubber_grpc: u16,
     /// Metrics and health of the dubber.
     pub dubber_admin: u16,
+    /// The Gemini twin.
+    pub twin: u16,
     /// UI and query API of Jaeger.
     pub jaeger: u16,
     /// OTLP over gRPC of Jaeger.
@@ -168,6 +171,7 @@ impl Ports {
             media_edge_admin: port("MEDIA_EDGE_ADMIN_ADDR"),
             dubber_grpc: port("DUBBER_GRPC_ADDR"),
             dubber_admin: port("DUBBER_ADMIN_ADDR"),
+            twin: port("TWIN_ADDR"),
             jaeger: port("JAEGER_QUERY_ADDR"),
             otlp: port("JAEGER_OTLP_GRPC_ADDR"),
         }

@@ -40,12 +40,15 @@ pub enum Name {
     Dubber,
     /// Jaeger.
     Jaeger,
+    /// The Gemini twin, in Google's place.
+    Twin,
 }
 
 impl Name {
     /// All of them, in the order in which they are started.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Jaeger,
+        Self::Twin,
         Self::MediaMtx,
         Self::Dubber,
         Self::MediaEdge,
@@ -61,6 +64,7 @@ impl Name {
             Self::MediaEdge => "media-edge",
             Self::Dubber => "dubber",
             Self::Jaeger => "jaeger",
+            Self::Twin => "gemini-twin",
         }
     }
 }
@@ -79,7 +83,8 @@ impl FromStr for Name {
             .into_iter()
             .find(|name| name.as_str() == text)
             .ok_or_else(|| {
-                format!("no part {text:?}; parts are mediamtx, orchestrator, media-edge, dubber, jaeger")
+                let known = Self::ALL.map(Self::as_str).join(", ");
+                format!("no part {text:?}; parts are {known}")
             })
     }
 }

@@ -15,7 +15,7 @@ use crate::part::Name;
 
 /// Step between automatic offsets. No two listeners share their last two digits, so blocks never overlap.
 const STEP: u16 = 100;
-/// Largest automatic offset: the highest port, 50053, stays below 60000.
+/// Largest automatic offset: the highest port, 50060, stays below 60000.
 const OFFSET_MAX: u16 = 9900;
 
 /// The right to use the ports of one offset, as long as it lives.

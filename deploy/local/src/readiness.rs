@@ -14,7 +14,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Every part that does not accept work yet, with what it says about it.
-pub async fn look(ports: &Ports) -> Result<(), Vec<(Name, String)>> {
+pub async fn look(ports: &Ports, with_twin: bool) -> Result<(), Vec<(Name, String)>> {
     let asked = [
         (Name::MediaMtx, ports.mediamtx_api, "/v3/paths/list"),
         (Name::Dubber, ports.dubber_admin, "/readyz"),
@@ -28,6 +28,13 @@ pub async fn look(ports: &Ports) -> Result<(), Vec<(Name, String)>> {
             Ok(answer) if answer.is_ok() => {}
             Ok(answer) => open.push((name, format!("{} {}", answer.status, answer.body.trim()))),
             Err(error) => open.push((name, format!("{error:#}"))),
+        }
+    }
+    if with_twin {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.twin));
+        // Without a key the twin refuses, as Google does; that it answers is what is asked.
+        if let Err(error) = http::get(address, "/v1beta/models", ANSWER_WITHIN).await {
+            open.push((Name::Twin, format!("{error:#}")));
         }
     }
     if open.is_empty() { Ok(()) } else { Err(open) }

@@ -75,6 +75,34 @@ pub const RECORD_OUT: Setting = Setting {
     allowed: "true|false",
     help: "whether MediaMTX records the dubbed output, likewise",
 };
+/// Whether the Gemini twin stands in Google's place.
+pub const TWIN: Setting = Setting {
+    key: "TWIN",
+    default: "0",
+    allowed: "0|1",
+    help: "1 starts the Gemini twin on port 50060 and lets the dubber dub there, whatever else is said of the provider",
+};
+/// What the twin does when.
+pub const TWIN_SCENARIO: Setting = Setting {
+    key: "TWIN_SCENARIO",
+    default: "",
+    allowed: "a path",
+    help: "what the twin does when (TOML); unset means the service as it is known, without a fault",
+};
+/// What the twin draws from.
+pub const TWIN_SEED: Setting = Setting {
+    key: "TWIN_SEED",
+    default: "",
+    allowed: "0..18446744073709551615",
+    help: "seed of everything that the twin draws; unset means that of the scenario",
+};
+/// Where the twin listens.
+pub const TWIN_ADDR: Setting = Setting {
+    key: "TWIN_ADDR",
+    default: "127.0.0.1:50060",
+    allowed: "IP:PORT",
+    help: "where the twin listens; STACK_PORT_OFFSET is added to the default",
+};
 /// How long the demo is on air.
 pub const DEMO_SECONDS: Setting = Setting {
     key: "DEMO_SECONDS",
@@ -95,8 +123,21 @@ pub const STACK_SETTINGS: &[Setting] = &[
     JAEGER_BIN,
     RECORD_IN,
     RECORD_OUT,
+    TWIN,
+    TWIN_SCENARIO,
+    TWIN_SEED,
+    TWIN_ADDR,
     DEMO_SECONDS,
 ];
+
+/// How the Gemini twin is started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Twin {
+    /// Its scenario; `None` means the service as it is known.
+    pub scenario: Option<PathBuf>,
+    /// Seed of what it draws; `None` means that of the scenario.
+    pub seed: Option<u64>,
+}
 
 /// The settings as read.
 #[derive(Debug, Clone)]
@@ -109,6 +150,8 @@ pub struct StackSettings {
     pub restart: bool,
     /// Where our binaries lie, when said.
     pub bin_dir: Option<PathBuf>,
+    /// The twin, when it is asked for.
+    pub twin: Option<Twin>,
     /// How long the demo is on air, when said.
     pub demo: Option<Duration>,
 }
@@ -137,6 +180,7 @@ impl StackSettings {
                 None
             }
         };
+        let twin = read_twin(&mut reader, env);
         // The wiring hands them on to MediaMTX, which would refuse another word in its own way.
         for record in [&RECORD_IN, &RECORD_OUT] {
             reader.flag(record);
@@ -147,9 +191,30 @@ impl StackSettings {
             dir,
             restart,
             bin_dir,
+            twin,
             demo,
         })
     }
+}
+
+fn read_twin(reader: &mut Reader<'_>, env: &Env) -> Option<Twin> {
+    let wanted = reader.number::<u8>(&TWIN, 0..=1) == 1;
+    reader.address(&TWIN_ADDR);
+    let scenario = reader.optional_text(&TWIN_SCENARIO).map(PathBuf::from);
+    if let Some(file) = scenario.as_ref().filter(|file| !file.is_file()) {
+        reader.reject(&TWIN_SCENARIO, file.display(), "no such file");
+    }
+    let seed = reader.optional_text(&TWIN_SEED).map(|text| text.parse::<u64>());
+    let seed = match seed {
+        None => None,
+        Some(Ok(seed)) => Some(seed),
+        Some(Err(_)) => {
+            let value = env.get(TWIN_SEED.key).unwrap_or_default().to_owned();
+            reader.reject(&TWIN_SEED, &value, "not a whole number");
+            None
+        }
+    };
+    wanted.then_some(Twin { scenario, seed })
 }
 
 #[cfg(test)]
@@ -170,10 +235,21 @@ mod tests {
             ("STACK_RESTART", "maybe"),
             ("DEMO_SECONDS", "soon"),
             ("RECORD_OUT", "yes"),
+            ("TWIN", "yes"),
+            ("TWIN_SCENARIO", "/nowhere/at-all.toml"),
+            ("TWIN_SEED", "one"),
         ]);
         let said = StackSettings::read(&env).unwrap_err().to_string();
-        for key in ["STACK_PORT_OFFSET", "STACK_RESTART", "DEMO_SECONDS", "RECORD_OUT"] {
-            assert!(said.contains(key), "{said}");
+        for key in [
+            "STACK_PORT_OFFSET",
+            "STACK_RESTART",
+            "DEMO_SECONDS",
+            "RECORD_OUT",
+            "TWIN:",
+            "TWIN_SCENARIO",
+            "TWIN_SEED",
+        ] {
+            assert!(said.contains(key), "{key}: {said}");
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::log_sink;
 use crate::part::{Name, Order, Spec, Status};
 use crate::ports::{self, PortBlock};
 use crate::readiness;
+use crate::settings::Twin;
 use crate::supervisor::Supervisor;
 use crate::tools::{self, Tool};
 use crate::{Signal, binaries, environment, process};
@@ -41,6 +42,7 @@ pub struct Builder {
     bin_dir: Option<PathBuf>,
     restart: bool,
     jaeger: bool,
+    twin: Option<Twin>,
     echo: bool,
     dotenv: bool,
     fresh: bool,
@@ -89,6 +91,13 @@ impl Builder {
         self
     }
 
+    /// Puts the Gemini twin in Google's place: the dubber dubs there, whatever the environment says of the provider.
+    #[must_use]
+    pub fn twin(mut self, twin: Twin) -> Self {
+        self.twin = Some(twin);
+        self
+    }
+
     /// Whether the parts' logs are shown on stderr.
     #[must_use]
     pub fn echo(mut self, echo: bool) -> Self {
@@ -120,15 +129,7 @@ impl Builder {
     /// Starts the stack and returns at once.
     pub async fn launch(self) -> Result<Stack> {
         let root = binaries::root()?;
-        let process_env = Env::from_process();
-        let from_file = if self.dotenv {
-            environment::dotenv(&root.join(".env"))
-        } else {
-            Env::default()
-        };
-        let said = from_file
-            .overlaid_by(process_env)
-            .overlaid_by(Env::from_pairs(self.env.clone()));
+        let said = self.said(&root);
         let bin_dir = self
             .bin_dir
             .clone()
@@ -145,6 +146,7 @@ impl Builder {
         let parts: Vec<Name> = Name::ALL
             .into_iter()
             .filter(|name| *name != Name::Jaeger || jaeger.is_some())
+            .filter(|name| *name != Name::Twin || self.twin.is_some())
             .collect();
         let block = match self.offset {
             Offset::Auto => ports::claim_free(&said, &parts)?,
@@ -162,14 +164,16 @@ impl Builder {
             hook: &hook,
             state: &state,
             jaeger: jaeger.is_some(),
+            twin: self.twin.is_some(),
         };
-        let env = environment::wired(said, &facts);
+        let env = environment::wired(self.pointed(said, block.offset), &facts);
         let mark = new_mark();
         let programs = Programs {
             root,
             bin_dir,
             mediamtx,
             jaeger: jaeger.map(|found| found.path),
+            twin: self.twin,
         };
         let specs = parts
             .iter()
@@ -177,15 +181,40 @@ impl Builder {
             .collect::<Result<Vec<_>>>()?;
         let ports = Ports::of(&env, block.offset);
         let supervisor = Supervisor::spawn(mark, specs, self.restart)?;
-        let traced = facts.jaeger;
+        let (traced, has_twin) = (facts.jaeger, facts.twin);
         Ok(Stack {
             supervisor,
             ports,
             dir,
             env,
             traced,
+            has_twin,
             _block: block,
         })
+    }
+}
+
+impl Builder {
+    /// What the caller said, over the environment, over `.env`.
+    fn said(&self, root: &Path) -> Env {
+        let from_file = if self.dotenv {
+            environment::dotenv(&root.join(".env"))
+        } else {
+            Env::default()
+        };
+        from_file
+            .overlaid_by(Env::from_process())
+            .overlaid_by(Env::from_pairs(self.env.clone()))
+    }
+
+    /// The same, with the dubber pointed at the twin where there is one; only the caller's own word goes above that.
+    fn pointed(&self, said: Env, offset: u16) -> Env {
+        if self.twin.is_none() {
+            return said;
+        }
+        let wiring = environment::at_twin(&said, offset);
+        said.overlaid_by(wiring)
+            .overlaid_by(Env::from_pairs(self.env.clone()))
     }
 }
 
@@ -231,6 +260,7 @@ struct Programs {
     bin_dir: PathBuf,
     mediamtx: PathBuf,
     jaeger: Option<PathBuf>,
+    twin: Option<Twin>,
 }
 
 impl Programs {
@@ -247,6 +277,10 @@ impl Programs {
             ),
             Name::MediaEdge => (self.bin_dir.join("media-edge"), vec!["serve".into()]),
             Name::Orchestrator | Name::Dubber => (self.bin_dir.join(name.as_str()), Vec::new()),
+            Name::Twin => (
+                binaries::beside(&self.bin_dir, "gemini-twin")?,
+                self.twin_arguments(env, dir)?,
+            ),
         };
         Ok(Spec {
             name,
@@ -261,6 +295,25 @@ impl Programs {
             echo,
         })
     }
+
+    fn twin_arguments(&self, env: &Env, dir: &Path) -> Result<Vec<OsString>> {
+        let twin = self.twin.clone().unwrap_or_default();
+        let address = env.get("TWIN_ADDR").context("no address for the twin")?;
+        let mut arguments: Vec<OsString> = vec!["--listen".into(), address.into()];
+        if let Some(scenario) = &twin.scenario {
+            // A part is started from wherever the supervisor stands.
+            arguments.extend(["--scenario".into(), std::path::absolute(scenario)?.into()]);
+        }
+        if let Some(seed) = twin.seed {
+            arguments.extend(["--seed".into(), seed.to_string().into()]);
+        }
+        arguments.extend(["--journal".into(), twin_journal(dir).into()]);
+        Ok(arguments)
+    }
+}
+
+fn twin_journal(dir: &Path) -> PathBuf {
+    dir.join("logs/gemini-twin.journal.jsonl")
 }
 
 /// A running stack. Dropped, it leaves no process behind.
@@ -271,6 +324,7 @@ pub struct Stack {
     dir: PathBuf,
     env: Env,
     traced: bool,
+    has_twin: bool,
     _block: PortBlock,
 }
 
@@ -285,6 +339,7 @@ impl Stack {
             bin_dir: None,
             restart: true,
             jaeger: false,
+            twin: None,
             echo: false,
             dotenv: false,
             fresh: true,
@@ -315,7 +370,19 @@ impl Stack {
         self.traced
     }
 
-    /// Process id of a part while it lives. Parts: mediamtx, orchestrator, media-edge, dubber, jaeger.
+    /// Whether a Gemini twin is part of it.
+    #[must_use]
+    pub fn has_twin(&self) -> bool {
+        self.has_twin
+    }
+
+    /// File in which the twin says what happens, a line each.
+    #[must_use]
+    pub fn twin_journal(&self) -> PathBuf {
+        twin_journal(&self.dir)
+    }
+
+    /// Process id of a part while it lives. Parts: mediamtx, orchestrator, media-edge, dubber, jaeger, gemini-twin.
     #[must_use]
     pub fn pid(&self, part: &str) -> Option<u32> {
         self.status(part)?.pid
@@ -367,7 +434,7 @@ impl Stack {
     pub async fn wait_ready(&self) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            let Err(open) = readiness::look(&self.ports).await else {
+            let Err(open) = readiness::look(&self.ports, self.has_twin).await else {
                 return Ok(());
             };
             for (name, said) in &open {

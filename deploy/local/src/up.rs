@@ -43,8 +43,12 @@ pub fn builder(settings: &StackSettings) -> Builder {
         .jaeger(true)
         .dotenv(true)
         .fresh(false);
-    match &settings.dir {
+    let builder = match &settings.dir {
         Some(dir) => builder.dir(dir),
+        None => builder,
+    };
+    match &settings.twin {
+        Some(twin) => builder.twin(twin.clone()),
         None => builder,
     }
 }
@@ -82,10 +86,20 @@ fn addresses(stack: &Stack) -> String {
     } else {
         String::new()
     };
+    let twin = if stack.has_twin() {
+        let journal = stack.twin_journal();
+        format!(
+            "\n  Gemini twin   http://127.0.0.1:{}, what it does {}",
+            ports.twin,
+            journal.display()
+        )
+    } else {
+        String::new()
+    };
     format!(
         "publish to     {}\n  or           {}\n  or           {}\n  or           http://127.0.0.1:{}/live/<streamId>/in/whip\n\
          watch          {}   {}\n\
-         gRPC           orchestrator 127.0.0.1:{}, media-edge 127.0.0.1:{}, dubber 127.0.0.1:{}{jaeger}\n\
+         gRPC           orchestrator 127.0.0.1:{}, media-edge 127.0.0.1:{}, dubber 127.0.0.1:{}{jaeger}{twin}\n\
          state and logs {}",
         ports.rtmp_url("live/<streamId>/in"),
         ports.rtsp_url("live/<streamId>/in"),

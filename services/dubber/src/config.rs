@@ -1,13 +1,18 @@
 //! Every setting of the dubber, read together and refused together.
 pub mod endpoint;
+mod prices;
+pub mod session;
 
+use crate::gemini::dial::Target;
 use crate::provider::fixtures::Fixtures;
 use crate::provider::mock;
 use crate::provider::schedule::Schedule;
-use crate::session::Limits;
+use crate::session::{Limits, live};
+use endpoint::{ENDPOINT_SETTINGS, GEMINI_API_KEY, GEMINI_VERTEX_PROJECT};
 use media_types::MediaTime;
 use service_kit::telemetry::TELEMETRY_SETTINGS;
 use service_kit::{ConfigErrors, Env, Program, Reader, Setting, TelemetryConfig};
+use session::{SESSION_SETTINGS, SessionSettings};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,15 +37,8 @@ pub const ADMIN_ADDR: Setting = Setting {
 pub const STS_PROVIDER: Setting = Setting {
     key: "WORKER_STS_PROVIDER",
     default: "",
-    allowed: "mock",
-    help: "Who dubs; unset takes the deterministic mock, with a warning",
-};
-/// Noticed only: no provider of this version takes it.
-pub const GEMINI_API_KEY: Setting = Setting {
-    key: "WORKER_GEMINI_API_KEY",
-    default: "",
-    allowed: "secret; or WORKER_GEMINI_API_KEY_FILE names its file",
-    help: "Key of the Gemini API; without a provider that takes it, only a warning follows",
+    allowed: "gemini-live, mock",
+    help: "Who dubs; unset takes gemini-live where a key or a Vertex project is set, else the mock, with a warning",
 };
 /// What the mock answers.
 pub const MOCK_MODE: Setting = Setting {
@@ -127,12 +125,11 @@ pub const DRAIN_LIMIT: Setting = Setting {
     help: "What is under way at SIGTERM is answered for so long",
 };
 
-/// Every setting that is the dubber's own.
+/// Every setting of the service and of the mock.
 pub const SETTINGS: &[Setting] = &[
     GRPC_ADDR,
     ADMIN_ADDR,
     STS_PROVIDER,
-    GEMINI_API_KEY,
     MOCK_MODE,
     MOCK_FIXTURES_DIR,
     MOCK_DELAY,
@@ -151,18 +148,29 @@ pub const SETTINGS: &[Setting] = &[
 pub const PROGRAM: Program = Program {
     name: "dubber",
     about: "Dubs the speech of live streams: speech in, dubbed speech out, over gRPC",
-    settings: &[SETTINGS, TELEMETRY_SETTINGS],
+    settings: &[SETTINGS, ENDPOINT_SETTINGS, SESSION_SETTINGS, TELEMETRY_SETTINGS],
     commands: &[],
 };
 
 /// The providers of this version.
-const PROVIDERS: &[&str] = &[mock::NAME];
+const PROVIDERS: &[&str] = &[live::NAME, mock::NAME];
 
 /// Who dubs, with all that it needs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum ProviderConfig {
     /// The deterministic mock.
     Mock(mock::Config),
+    /// Gemini Live.
+    GeminiLive(Box<GeminiConfig>),
+}
+
+/// Gemini Live, with all that it needs.
+#[derive(Clone, Debug)]
+pub struct GeminiConfig {
+    /// Where it is, and who calls.
+    pub target: Target,
+    /// How sessions go.
+    pub sessions: SessionSettings,
 }
 
 impl ProviderConfig {
@@ -170,6 +178,7 @@ impl ProviderConfig {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Mock(_) => mock::NAME,
+            Self::GeminiLive(_) => live::NAME,
         }
     }
 }
@@ -224,7 +233,12 @@ impl Config {
         let config = Self {
             grpc_addr: reader.address(&GRPC_ADDR),
             admin_addr: reader.address(&ADMIN_ADDR),
-            provider: read_provider(&mut reader, &mut warnings),
+            provider: read_provider(
+                &mut reader,
+                env,
+                (limits.soft_budget, limits.hard_budget),
+                &mut warnings,
+            ),
             limits,
             sessions_max: reader.number(&MAX_SESSIONS, 0..=100_000),
             telemetry: TelemetryConfig::read(&mut reader),
@@ -235,24 +249,55 @@ impl Config {
     }
 }
 
-fn read_provider(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> ProviderConfig {
-    let has_key = reader.secret(&GEMINI_API_KEY).is_some();
+/// Who dubs by these settings.
+fn choose_provider(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> &'static str {
+    let has_key =
+        reader.secret(&GEMINI_API_KEY).is_some() || reader.optional_text(&GEMINI_VERTEX_PROJECT).is_some();
     match reader.optional_text(&STS_PROVIDER) {
-        Some(said) if PROVIDERS.contains(&said.as_str()) => {}
-        Some(said) => {
-            let problem = format!("is no provider of this version, which has: {}", PROVIDERS.join(", "));
-            reader.reject(&STS_PROVIDER, said, problem);
+        Some(said) => match PROVIDERS.iter().find(|name| **name == said) {
+            Some(name) => name,
+            None => {
+                let problem = format!(
+                    "is no provider of this version, which has: {}",
+                    PROVIDERS.join(", ")
+                );
+                reader.reject(&STS_PROVIDER, said, problem);
+                mock::NAME
+            }
+        },
+        None if has_key => live::NAME,
+        None => {
+            warnings.push(format!(
+                "neither {} nor {} nor {} is set: NOTHING IS TRANSLATED, the mock answers; set a key, or {}=mock to say \
+                 that this is meant",
+                STS_PROVIDER.key, GEMINI_API_KEY.key, GEMINI_VERTEX_PROJECT.key, STS_PROVIDER.key
+            ));
+            mock::NAME
         }
-        None if has_key => warnings.push(format!(
-            "{} is set, but this version has the mock only: NOTHING IS TRANSLATED, the mock answers; \
-             set {}=mock to say that this is meant",
-            GEMINI_API_KEY.key, STS_PROVIDER.key
-        )),
-        None => warnings.push(format!(
-            "{} is not set: NOTHING IS TRANSLATED, the mock answers; set it to mock to say that this is meant",
-            STS_PROVIDER.key
-        )),
     }
+}
+
+fn read_provider(
+    reader: &mut Reader<'_>,
+    env: &Env,
+    budgets: (Duration, Duration),
+    warnings: &mut Vec<String>,
+) -> ProviderConfig {
+    let live = choose_provider(reader, warnings) == live::NAME;
+    // Settings of the provider that is not chosen are checked as well, but nobody needs their warnings.
+    let mut unused = Vec::new();
+    let told = if live { &mut *warnings } else { &mut unused };
+    let sessions = SessionSettings::read(reader, budgets, told);
+    let target = live.then(|| endpoint::read(reader, env, warnings)).flatten();
+    let mock = read_mock(reader);
+    match target {
+        Some(target) => ProviderConfig::GeminiLive(Box::new(GeminiConfig { target, sessions })),
+        // Without a target something was refused, and nobody gets to see this.
+        None => ProviderConfig::Mock(mock),
+    }
+}
+
+fn read_mock(reader: &mut Reader<'_>) -> mock::Config {
     let minute = Duration::ZERO..=Duration::from_secs(60);
     let schedule = Schedule {
         delay: reader.duration(&MOCK_DELAY, minute.clone()),
@@ -261,10 +306,10 @@ fn read_provider(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Provide
         reorder: reader.number(&MOCK_REORDER, 0.0..=1.0),
         seed: reader.number(&MOCK_SEED, 0..=u64::MAX),
     };
-    ProviderConfig::Mock(mock::Config {
+    mock::Config {
         mode: read_mode(reader),
         schedule,
-    })
+    }
 }
 
 fn read_mode(reader: &mut Reader<'_>) -> mock::Mode {
@@ -357,14 +402,27 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_its_provider_is_told_and_never_shown() {
+    fn a_key_is_enough_to_say_who_dubs_and_is_never_shown() {
         let config = read(&[("WORKER_GEMINI_API_KEY", "k-123")]).unwrap();
-        assert!(
-            config.warnings[0].contains("WORKER_GEMINI_API_KEY"),
-            "{:?}",
-            config.warnings
+        assert_eq!(
+            (config.provider.name(), config.warnings.len()),
+            ("gemini-live", 0)
         );
         assert!(!format!("{config:?}").contains("k-123"));
+        let mock = read(&[
+            ("WORKER_GEMINI_API_KEY", "k-123"),
+            ("WORKER_STS_PROVIDER", "mock"),
+        ])
+        .unwrap();
+        assert_eq!((mock.provider.name(), mock.warnings.len()), ("mock", 0));
+    }
+
+    #[test]
+    fn gemini_live_by_name_without_a_key_stops_the_start() {
+        assert_eq!(
+            refused(&[("WORKER_STS_PROVIDER", "gemini-live")]),
+            ["WORKER_GEMINI_API_KEY"]
+        );
     }
 
     #[test]
@@ -389,12 +447,12 @@ mod tests {
 
     #[test]
     fn a_provider_that_is_not_here_is_refused_with_those_that_are() {
-        for provider in ["gemini-live", "local", "gemini"] {
+        for provider in ["local", "gemini"] {
             let error = read(&[("WORKER_STS_PROVIDER", provider)])
                 .unwrap_err()
                 .to_string();
             assert!(
-                error.contains(provider) && error.contains("this version, which has: mock"),
+                error.contains(provider) && error.contains("this version, which has: gemini-live, mock"),
                 "{error}"
             );
         }

@@ -4,6 +4,7 @@ use crate::directory::{Directory, is_closed, is_of};
 use crate::metrics::Queue;
 use crate::provider::mock::Mock;
 use crate::session::input::{Input, Opening, parse, parse_opening};
+use crate::session::live;
 use crate::session::task::{Ends, Surroundings, Task};
 use dub_proto::dub::v1 as wire;
 use dub_proto::dub::v1::dub_service_server::DubService;
@@ -165,34 +166,52 @@ async fn serve_stream(
     let opening = match open(&shared, &mut requests).await {
         Ok(Some(opening)) => opening,
         Ok(None) => return shared.surroundings.metrics.session_refused(),
-        Err(status) => {
-            shared.surroundings.metrics.session_refused();
-            tracing::warn!(problem = status.message(), "stream refused");
-            // The channel is empty, so this fails only when the peer is gone.
-            let _ = responses.try_send(Err(status));
-            return shared.surroundings.metrics.pushed(Queue::Responses);
-        }
+        Err(status) => return refuse(&shared, &responses, status),
+    };
+    let provider = match plan(&shared, &opening) {
+        Ok(provider) => provider,
+        Err(status) => return refuse(&shared, &responses, status),
     };
     let (mailbox_tx, mailbox) = mpsc::channel(MAILBOX);
     let (ends, around) = (Ends { mailbox, responses }, shared.surroundings.clone());
     let reader = read(&shared, requests, mailbox_tx);
     let session = async {
-        match &shared.provider {
-            ProviderConfig::Mock(config) => {
-                Task::new(
-                    &opening,
-                    Mock::new(config.clone()),
-                    ends,
-                    around,
-                    &shared.directory,
-                )
-                .run()
-                .await
+        match provider {
+            Planned::Mock(mock) => {
+                Task::new(&opening, mock, ends, around, &shared.directory)
+                    .run()
+                    .await
             }
+            Planned::Live(live) => live.enter(&opening, ends, around, &shared.directory).run().await,
         }
     };
     // The reader ends when the session drops its mailbox.
     let (_end, ()) = tokio::join!(session, reader);
+}
+
+/// Who dubs one session.
+enum Planned {
+    Mock(Mock),
+    Live(Box<live::Ready>),
+}
+
+/// Who dubs this session, with all that it needs; a status where the provider cannot do what the stream asks for.
+fn plan(shared: &Shared, opening: &Opening) -> Result<Planned, Status> {
+    match &shared.provider {
+        ProviderConfig::Mock(config) => Ok(Planned::Mock(Mock::new(config.clone()))),
+        ProviderConfig::GeminiLive(config) => {
+            live::Ready::new(opening, config).map(|ready| Planned::Live(Box::new(ready)))
+        }
+    }
+}
+
+/// A stream never becomes a session.
+fn refuse(shared: &Shared, responses: &mpsc::Sender<Result<wire::DubResponse, Status>>, status: Status) {
+    shared.surroundings.metrics.session_refused();
+    tracing::warn!(problem = status.message(), "stream refused");
+    // The channel is empty, so this fails only when the peer is gone.
+    let _ = responses.try_send(Err(status));
+    shared.surroundings.metrics.pushed(Queue::Responses);
 }
 
 /// The first message; nothing when the peer left without one.

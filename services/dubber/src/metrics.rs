@@ -1,5 +1,8 @@
 //! Numbers of the service. Labels are closed sets of words: what belongs to one session is in its view and its
 //! traces, never in a label.
+pub mod live;
+
+use live::LiveMetrics;
 use media_types::{ErrorClass, MediaTime};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -61,6 +64,8 @@ pub enum FragmentStatus {
 /// All of them; clones share their values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    /// Of providers that have connections of their own.
+    pub live: LiveMetrics,
     sessions_active: Gauge,
     sessions: Family<Label, Counter>,
     fragments: Family<Label, Counter>,
@@ -81,6 +86,7 @@ impl Metrics {
         let r = registry;
         let rtt = Histogram::new(RTT_BUCKETS_MS);
         let new = Self {
+            live: LiveMetrics::register(r),
             sessions_active: add(r, "sessions_active", "Sessions that are open", Gauge::default()),
             sessions: counters(r, "sessions", "Sessions that ended or were refused, by outcome"),
             fragments: counters(r, "fragments", "Fragments settled, by status"),

@@ -66,6 +66,8 @@ settings! {
         "What happens past the limit; this version stalls the feed.";
     MAX_INFLIGHT "WORKER_MAX_INFLIGHT" "5" "1..16"
         "Most unanswered source speech, in fragments.";
+    DUB_BACKLOG_MAX "WORKER_DUB_BACKLOG_MAX" "4s" "0s..30s"
+        "How far behind its own phrase a dub may start; phrases that would start later are dropped whole.";
     VIDEO_MODE "WORKER_VIDEO_MODE" "copy" "copy"
         "Video is passed through untouched.";
     PCM_FORMAT "WORKER_AUDIO_PCM_FORMAT" "s16le" "s16le"
@@ -144,6 +146,8 @@ pub struct WorkerConfig {
     pub buffered_audio_max: Duration,
     /// Unanswered source speech, in fragments.
     pub in_flight_fragments_max: u32,
+    /// How far behind its own phrase a dub may start.
+    pub dub_backlog_max: Duration,
     /// Bit rate of the dubbed audio, in bit/s.
     pub aac_bitrate: u32,
     /// A source silent for this long is pulled anew.
@@ -186,6 +190,7 @@ impl WorkerConfig {
             ready_timeout: reader.duration(&WORKER_READY_TIMEOUT, READY_TIMEOUT),
             buffered_audio_max: reader.duration(&MAX_BUFFERED_AUDIO, BUFFERED_AUDIO),
             in_flight_fragments_max: reader.number(&MAX_INFLIGHT, 1..=16),
+            dub_backlog_max: reader.duration(&DUB_BACKLOG_MAX, Duration::ZERO..=Duration::from_secs(30)),
             aac_bitrate: reader.number(&AAC_BITRATE, 32_000..=320_000),
             ingest_no_data: reader.duration(&INGEST_NO_DATA, SECOND..=MINUTE),
             telemetry: TelemetryConfig::read(reader),
@@ -288,6 +293,7 @@ mod tests {
             (worker.buffered_audio_max, worker.in_flight_fragments_max),
             (Duration::from_secs(3), 5)
         );
+        assert_eq!(worker.dub_backlog_max, Duration::from_secs(4));
         assert_eq!(
             (worker.aac_bitrate, worker.ingest_no_data),
             (128_000, Duration::from_secs(10))
@@ -317,6 +323,7 @@ mod tests {
             ("WORKER_OUTPUT_URL", "rtmp://a/{run_id}"),
             ("WORKER_READY_TIMEOUT", "500ms"),
             ("WORKER_MAX_INFLIGHT", "17"),
+            ("WORKER_DUB_BACKLOG_MAX", "31s"),
             ("WORKER_VIDEO_MODE", "encode"),
             ("WORKER_AUDIO_PCM_FORMAT", "f32"),
             ("WORKER_AUDIO_PCM_SAMPLE_RATE_HZ", "44100"),

@@ -1,7 +1,7 @@
 //! What `serve` tells Prometheus. Counters are sums over all workers and survive each of them; gauges that belong to
 //! one worker carry its `stream_id` and go with it.
 
-use crate::link::lines::{FragmentReport, State, View};
+use crate::link::lines::{Breaker, FragmentReport, Phrases, State, View};
 use media_types::{Fate, Reason, StreamId, StsMode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -30,14 +30,17 @@ const FALLBACK_REASONS: [Reason; 5] = [
     Reason::InvalidOutput,
     Reason::BreakerOpen,
 ];
-const BREAKER_CLOSED: i64 = 0;
-const BREAKER_OPEN: i64 = 2;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,6 +83,10 @@ pub struct Metrics {
     video_queue_ms: Family<StreamLabel, Gauge>,
     audio_queue_ms: Family<StreamLabel, Gauge>,
     breaker_state: Family<StreamLabel, Gauge>,
+    phrases: Family<ResultLabel, Counter>,
+    speech_late: Counter,
+    provider_lag_ms: Family<StreamLabel, Gauge>,
+    dub_backlog_ms: Family<StreamLabel, Gauge>,
     round_trip_ms: Histogram,
     end_to_end_ms: Histogram,
     workers_active: Gauge,
@@ -106,7 +113,11 @@ impl Metrics {
                 reason: reason.as_str(),
             });
         }
+        for (result, _) in Phrases::default().by_result() {
+            let _ = metrics.phrases.get_or_create(&ResultLabel { result });
+        }
         metrics.register_worker(registry);
+        metrics.register_phrases(registry);
         metrics.register_service(registry);
         metrics
     }
@@ -122,6 +133,10 @@ impl Metrics {
             video_queue_ms: Family::default(),
             audio_queue_ms: Family::default(),
             breaker_state: Family::default(),
+            phrases: Family::default(),
+            speech_late: Counter::default(),
+            provider_lag_ms: Family::default(),
+            dub_backlog_ms: Family::default(),
             round_trip_ms: Histogram::new(ROUND_TRIP_BUCKETS_MS),
             end_to_end_ms: Histogram::new(END_TO_END_BUCKETS_MS),
             workers_active: Gauge::default(),
@@ -194,6 +209,29 @@ impl Metrics {
         );
     }
 
+    fn register_phrases(&self, to: &mut Registry) {
+        to.register(
+            "worker_phrases",
+            "Phrases that began to air: with their dub, without an answer, or dropped because of the backlog",
+            self.phrases.clone(),
+        );
+        to.register(
+            "worker_speech_late",
+            "Dubs that came when their original had begun to air",
+            self.speech_late.clone(),
+        );
+        to.register(
+            "worker_provider_lag_ms",
+            "From the start of a phrase to the start of its answer at the provider, median of late",
+            self.provider_lag_ms.clone(),
+        );
+        to.register(
+            "worker_dub_backlog_ms",
+            "How far the newest dub starts behind its own phrase",
+            self.dub_backlog_ms.clone(),
+        );
+    }
+
     fn register_service(&self, to: &mut Registry) {
         to.register(
             "media_edge_workers_active",
@@ -238,6 +276,8 @@ impl Metrics {
         self.video_queue_ms.remove(&label);
         self.audio_queue_ms.remove(&label);
         self.breaker_state.remove(&label);
+        self.provider_lag_ms.remove(&label);
+        self.dub_backlog_ms.remove(&label);
     }
 
     /// A worker told how it stands; its counters count from its own start, so only what came on top is added.
@@ -264,6 +304,22 @@ impl Metrics {
                 .get_or_create(&EventLabel { event: event.clone() })
                 .inc_by(added);
         }
+        let results = before
+            .phrases
+            .by_result()
+            .into_iter()
+            .zip(now.phrases.by_result());
+        for ((result, before), (_, now)) in results {
+            self.phrases
+                .get_or_create(&ResultLabel { result })
+                .inc_by(more(before, now));
+        }
+        self.speech_late
+            .inc_by(more(before.speech_late_total, now.speech_late_total));
+        self.gauges(stream_id, sts_mode, now);
+    }
+
+    fn gauges(&self, stream_id: &StreamId, sts_mode: StsMode, now: &View) {
         let label = StreamLabel::from(stream_id);
         self.in_flight_fragments
             .get_or_create(&label)
@@ -280,6 +336,12 @@ impl Metrics {
         self.breaker_state
             .get_or_create(&label)
             .set(breaker_state(sts_mode, now));
+        self.dub_backlog_ms
+            .get_or_create(&label)
+            .set(now.phrases.backlog_ms.into());
+        if let Some(lag_ms) = now.phrases.provider_lag_ms {
+            self.provider_lag_ms.get_or_create(&label).set(lag_ms.into());
+        }
     }
 
     /// A fragment was cut or has aired; only the second has a fate and counts.
@@ -319,111 +381,17 @@ impl Metrics {
 /// the same. A worker that has not begun, or that asks for no dub, has nothing to break.
 fn breaker_state(sts_mode: StsMode, view: &View) -> i64 {
     let wants_dub = sts_mode == StsMode::Enabled && view.state != State::Starting;
-    if wants_dub && !view.dub_connected {
-        BREAKER_OPEN
+    let state = if wants_dub && !view.dub_connected {
+        Breaker::Open
     } else {
-        BREAKER_CLOSED
+        view.breaker
+    };
+    match state {
+        Breaker::Closed => 0,
+        Breaker::HalfOpen => 1,
+        Breaker::Open => 2,
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use media_types::{FragmentSeq, MediaRange, MediaTime};
-    use prometheus_client::encoding::text::encode;
-
-    fn text(registry: &Registry) -> String {
-        let mut text = String::new();
-        encode(&mut text, registry).unwrap();
-        text
-    }
-
-    fn has(text: &str, line: &str) -> bool {
-        text.lines().any(|have| have == line)
-    }
-
-    #[test]
-    fn counters_survive_a_worker_and_its_gauges_do_not() {
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
-        let stream = StreamId::new("derby").unwrap();
-        let view = |errors, late| View {
-            state: State::Running,
-            bus_errors_total: errors,
-            ingest_starts_total: 1,
-            speech_ms_total: 250 * errors,
-            video_queue_ms: 9_960,
-            counters: [("late_speech".to_owned(), late)].into(),
-            ..View::default()
-        };
-        for _ in 0..2 {
-            metrics.worker_started();
-            metrics.worker_viewed(&stream, StsMode::Enabled, &View::default(), &view(2, 1));
-            metrics.worker_viewed(&stream, StsMode::Enabled, &view(2, 1), &view(3, 4));
-            let live = text(&registry);
-            assert!(
-                has(&live, "worker_video_queue_ms{stream_id=\"derby\"} 9960"),
-                "{live}"
-            );
-            assert!(
-                has(&live, "worker_gemini_breaker_state{stream_id=\"derby\"} 2"),
-                "{live}"
-            );
-            assert!(has(&live, "media_edge_workers_active 1"), "{live}");
-            metrics.worker_exited(&stream, 137);
-        }
-        let after = text(&registry);
-        assert!(!after.contains("stream_id"), "{after}");
-        for line in [
-            "worker_gst_bus_errors_total 6",
-            "media_edge_ingest_starts_total 2",
-            "worker_speech_seconds_total 1.5",
-            "worker_events_total{event=\"late_speech\"} 8",
-            "media_edge_worker_exits_total{code=\"137\"} 2",
-            "media_edge_workers_active 0",
-        ] {
-            assert!(has(&after, line), "{line} is not in\n{after}");
-        }
-    }
-
-    #[test]
-    fn a_fragment_counts_once_it_has_aired() {
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
-        let mut report = FragmentReport {
-            seq: FragmentSeq(1),
-            range: MediaRange::new(MediaTime::ZERO, MediaTime::from_millis(2_000)),
-            fate: None,
-            reason: None,
-            end_to_end_ms: None,
-            round_trip_ms: None,
-        };
-        metrics.fragment_reported(&report);
-        report = FragmentReport {
-            fate: Some(Fate::Fallback),
-            reason: Some(Reason::Timeout),
-            end_to_end_ms: Some(12_001.0),
-            round_trip_ms: Some(210.0),
-            ..report
-        };
-        metrics.fragment_reported(&report);
-        metrics.fragment_reported(&FragmentReport {
-            reason: Some(Reason::Operator),
-            round_trip_ms: None,
-            ..report
-        });
-        let text = text(&registry);
-        for line in [
-            "worker_audio_fragments_total{status=\"fallback\"} 2",
-            "worker_audio_fragments_total{status=\"success\"} 0",
-            "worker_fallback_total{reason=\"timeout\"} 1",
-            "worker_fallback_total{reason=\"breaker_open\"} 0",
-            "worker_gemini_rtt_ms_count 1",
-            "worker_chunk_end_to_end_latency_ms_count 2",
-        ] {
-            assert!(has(&text, line), "{line} is not in\n{text}");
-        }
-        assert!(!text.contains("operator"), "{text}");
-    }
-}
+mod tests;

@@ -71,6 +71,7 @@ fn refuse_taken_ports(settings: &StackSettings) -> Result<()> {
     let env = Env::from_process();
     let parts: Vec<Name> = Name::ALL
         .into_iter()
+        .filter(|name| *name != Name::Twin)
         .filter(|name| *name != Name::Jaeger || tools::find(Tool::Jaeger, &env).is_some())
         .collect();
     ports::claim(settings.offset, &env, &parts).map(drop)

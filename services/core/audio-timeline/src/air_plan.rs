@@ -28,8 +28,8 @@ pub struct AirSpan {
     pub author: Author,
     /// Why, where it is a fallback.
     pub reason: Option<Reason>,
-    /// The whole dub that this stretch is part of: its ends are where it fades.
-    pub dub: Option<MediaRange>,
+    /// A dub lies here, and no fallback took its place.
+    pub dub: bool,
 }
 
 /// Operator's switch, dubs and fallbacks on one timeline.
@@ -108,7 +108,7 @@ impl AirPlan {
 
     fn span(&self, range: MediaRange, dubs: &RangeSet) -> AirSpan {
         let switched = self.switch_at(range.start);
-        let dub = dubs.containing(range.start);
+        let dub = dubs.containing(range.start).is_some();
         let span = |state, author, reason| AirSpan {
             range,
             state,
@@ -131,7 +131,7 @@ impl AirPlan {
                     .iter()
                     .find(|(own, _, _)| own.contains(range.start));
                 match (dub, fallback) {
-                    (Some(_), None) => span(switched, Author::Dub, None),
+                    (true, None) => span(switched, Author::Dub, None),
                     (_, Some((_, fallback, reason))) => {
                         let state = match fallback {
                             Fallback::PassThrough => AirState::Original,
@@ -139,11 +139,11 @@ impl AirPlan {
                             Fallback::Silence => AirState::Mute,
                         };
                         AirSpan {
-                            dub: None,
+                            dub: false,
                             ..span(state, Author::Fallback, Some(*reason))
                         }
                     }
-                    (None, None) => span(AirState::Original, Author::Rule, None),
+                    (false, None) => span(AirState::Original, Author::Rule, None),
                 }
             }
         }
@@ -214,7 +214,7 @@ mod tests {
         assert!(
             plan.spans(range(0, 100), &dubs)
                 .iter()
-                .all(|span| span.author == Author::Fallback && span.dub.is_none())
+                .all(|span| span.author == Author::Fallback && !span.dub)
         );
     }
 }

@@ -13,6 +13,9 @@ struct Entry {
     opened: Tick,
     round_trip: Option<Duration>,
     blame: Option<Reason>,
+    /// Not all of it was sent: what answers it answers a torso.
+    torn: bool,
+    phrases: Phrases,
     decided: Option<Decided>,
     dub_aired: i64,
     operator_aired: i64,
@@ -22,6 +25,16 @@ struct Entry {
 enum Decided {
     Dub,
     FellBack(Reason),
+    /// The phrases in it are decided one by one.
+    ByPhrase,
+}
+
+/// What became of the phrases that a fragment has a part of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Phrases {
+    dubbed: bool,
+    /// The first reason counts.
+    fell_back: Option<Reason>,
 }
 
 /// A fragment begins to air.
@@ -77,6 +90,8 @@ impl Ledger {
             opened: now,
             round_trip: None,
             blame: None,
+            torn: false,
+            phrases: Phrases::default(),
             decided: None,
             dub_aired: 0,
             operator_aired: 0,
@@ -102,6 +117,30 @@ impl Ledger {
         }
     }
 
+    /// Not all of a fragment went out, and the rest will not: an answer to what went out is no answer to the fragment.
+    pub fn tear(&mut self, seq: FragmentSeq, reason: Reason) {
+        self.blame(seq, reason);
+        if let Some(entry) = self.entry(seq) {
+            entry.torn = true;
+        }
+    }
+
+    /// Why no dub is to be expected somewhere in a range, as far as that is known: the first of it counts.
+    pub fn blame_in(&self, range: MediaRange) -> Option<Reason> {
+        self.touching(range).find_map(|entry| entry.blame)
+    }
+
+    /// Fragments that a range has a part of.
+    pub fn fragments_in(&self, range: MediaRange) -> impl Iterator<Item = FragmentSeq> + '_ {
+        self.touching(range).map(|entry| entry.seq)
+    }
+
+    fn touching(&self, range: MediaRange) -> impl Iterator<Item = &Entry> + '_ {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.range.intersection(range).is_some())
+    }
+
     /// The dubber has settled a fragment.
     pub fn settled(&mut self, seq: FragmentSeq, round_trip: Duration) {
         if let Some(entry) = self.entry(seq) {
@@ -111,9 +150,9 @@ impl Ledger {
 
     /// Whether a dub of this fragment may still be heard: it is known, and its original has not begun to air in its place.
     pub fn may_air(&self, seq: FragmentSeq) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.seq == seq && !matches!(entry.decided, Some(Decided::FellBack(_))))
+        self.entries.iter().any(|entry| {
+            entry.seq == seq && !entry.torn && !matches!(entry.decided, Some(Decided::FellBack(_)))
+        })
     }
 
     /// Whatever begins before `until` airs now; each fragment is told once. `dubbed` tells whether placed speech lies
@@ -134,6 +173,33 @@ impl Ledger {
             });
         }
         begun
+    }
+
+    /// Whatever begins before `until` airs now, and its phrases decide what: each fragment is told once.
+    pub fn begin_by_phrase(&mut self, until: MediaTime) -> Vec<FragmentSeq> {
+        let mut begun = Vec::new();
+        for entry in &mut self.entries {
+            if entry.decided.is_none() && entry.range.start < until {
+                entry.decided = Some(Decided::ByPhrase);
+                begun.push(entry.seq);
+            }
+        }
+        begun
+    }
+
+    /// A phrase, or a part of one, is decided: it is dubbed, or falls back.
+    pub fn phrase(&mut self, part: MediaRange, fell_back: Option<Reason>) {
+        for entry in &mut self.entries {
+            if entry.range.intersection(part).is_none() {
+                continue;
+            }
+            match fell_back {
+                None => entry.phrases.dubbed = true,
+                Some(reason) => {
+                    entry.phrases.fell_back.get_or_insert(reason);
+                }
+            }
+        }
     }
 
     /// A stretch has aired.
@@ -182,6 +248,7 @@ impl Entry {
         let dubbed = self.dub_aired as f64 >= length * SUCCESS_SHARE;
         let operator = (self.operator_aired > 0).then_some(Reason::Operator);
         let (fate, reason) = match self.decided {
+            Some(Decided::ByPhrase) => self.outcome_by_phrase(operator, fallback),
             Some(Decided::Dub) if dubbed => (Fate::Success, None),
             Some(Decided::Dub) if self.dub_aired > 0 => (Fate::Partial, operator.or(self.blame)),
             Some(Decided::Dub) | None => (Fate::Fallback, operator.or(self.blame)),
@@ -202,88 +269,23 @@ impl Entry {
             round_trip: self.round_trip,
         }
     }
+
+    /// Nothing is owed to a fragment in which nobody speaks. What was spoken in one that was not answered as a whole is a
+    /// success only if its phrases are: an answer to a torso is half an answer.
+    fn outcome_by_phrase(&self, operator: Option<Reason>, fallback: Fallback) -> (Fate, Option<Reason>) {
+        let Phrases { dubbed, fell_back } = self.phrases;
+        let heard = dubbed && self.dub_aired > 0;
+        match (operator, fell_back) {
+            (Some(reason), _) if heard => (Fate::Partial, Some(reason)),
+            (Some(reason), _) => (Fate::Fallback, Some(reason)),
+            (None, Some(reason)) if heard => (Fate::Partial, Some(reason)),
+            (None, Some(reason)) if fallback == Fallback::Silence => (Fate::Failed, Some(reason)),
+            (None, Some(reason)) => (Fate::Fallback, Some(reason)),
+            (None, None) if dubbed && self.blame.is_some() => (Fate::Partial, self.blame),
+            (None, None) => (Fate::Success, None),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(frames: i64) -> MediaTime {
-        MediaTime::from_frames(frames)
-    }
-    fn range(start: i64, end: i64) -> MediaRange {
-        MediaRange::new(at(start), at(end))
-    }
-    const NOW: Tick = Tick::from_nanos(5);
-
-    fn one(ledger: &mut Ledger) {
-        ledger.open(NOW, FragmentSeq(1), at(0), at(100));
-        ledger.close(FragmentSeq(1), range(0, 100));
-    }
-
-    #[test]
-    fn a_dub_heard_in_full_is_a_success() {
-        let mut ledger = Ledger::default();
-        one(&mut ledger);
-        assert_eq!(
-            ledger.begin(at(1), |_| true).first().map(|d| d.fell_back),
-            Some(None)
-        );
-        ledger.aired(range(0, 100), Aired::Dub);
-        assert!(ledger.finish(NOW, at(99), Fallback::PassThrough).is_empty());
-        let outcomes = ledger.finish(NOW, at(100), Fallback::PassThrough);
-        assert_eq!(outcomes.first().map(|outcome| outcome.fate), Some(Fate::Success));
-        assert!(ledger.finish(NOW, at(200), Fallback::PassThrough).is_empty());
-    }
-
-    #[test]
-    fn a_late_dub_is_refused_once_the_original_has_begun() {
-        let mut ledger = Ledger::default();
-        one(&mut ledger);
-        assert!(ledger.may_air(FragmentSeq(1)));
-        let begun = ledger.begin(at(1), |_| false);
-        let fell_back = Some(Reason::Timeout);
-        assert_eq!(
-            begun,
-            [Decision {
-                seq: FragmentSeq(1),
-                range: range(0, 100),
-                fell_back
-            }]
-        );
-        assert!(!ledger.may_air(FragmentSeq(1)));
-        assert!(ledger.begin(at(50), |_| true).is_empty());
-        let outcomes = ledger.finish(NOW, at(100), Fallback::PassThrough);
-        assert_eq!(
-            outcomes.first().map(|o| (o.fate, o.reason)),
-            Some((Fate::Fallback, Some(Reason::Timeout)))
-        );
-    }
-
-    #[test]
-    fn the_first_blame_is_the_reason() {
-        let mut ledger = Ledger::default();
-        one(&mut ledger);
-        ledger.blame(FragmentSeq(1), Reason::Overload);
-        ledger.blame(FragmentSeq(1), Reason::Error);
-        assert_eq!(ledger.in_flight(), (Duration::ZERO, 0));
-        assert_eq!(
-            ledger.begin(at(1), |_| false).first().and_then(|d| d.fell_back),
-            Some(Reason::Overload)
-        );
-    }
-
-    #[test]
-    fn a_dub_cut_by_the_operator_is_partial() {
-        let mut ledger = Ledger::default();
-        one(&mut ledger);
-        ledger.begin(at(1), |_| true);
-        ledger.aired(range(0, 40), Aired::Dub);
-        ledger.aired(range(40, 100), Aired::Operator);
-        let outcomes = ledger.finish(NOW, at(100), Fallback::PassThrough);
-        assert_eq!(
-            outcomes.first().map(|o| (o.fate, o.reason)),
-            Some((Fate::Partial, Some(Reason::Operator)))
-        );
-    }
-}
+mod tests;

@@ -239,6 +239,11 @@ impl Leg {
         }
     }
 
+    /// Whether the socket took all that was sent.
+    pub(crate) fn is_written(&self) -> bool {
+        self.unwritten.is_empty()
+    }
+
     pub(crate) fn stalled_for(&self, now: Tick) -> Duration {
         self.unwritten
             .front()

@@ -242,13 +242,18 @@ impl Session {
         self.close_if_done(now);
     }
 
-    fn settle(&mut self, now: Tick) {
+    /// What sockets took by now is delivered.
+    fn note_delivered(&mut self) {
         for leg in &self.legs {
             if leg.first.is_some() && self.delivered_to < leg.written_to {
                 self.delivered_to = leg.written_to;
                 self.delivered_by = Some(leg.id);
             }
         }
+    }
+
+    fn settle(&mut self, now: Tick) {
+        self.note_delivered();
         let done_to = self
             .windows
             .as_ref()

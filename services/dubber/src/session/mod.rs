@@ -3,9 +3,13 @@
 //! * [`input`] is where a peer's bytes become facts; [`intake`] puts them together to fragments.
 //! * [`ledger`] knows every fragment that has no settlement on the wire yet, and releases them in order.
 //! * [`task`] owns all of it, and one provider; nothing of a session is shared but its [`crate::directory`] view.
+//! * [`live`] is the other kind of session: its provider hears the source as it comes, and answers as it goes.
+mod entry;
 pub mod input;
 pub mod intake;
 pub mod ledger;
+pub mod live;
+
 pub mod reply;
 mod settle;
 pub mod task;

@@ -1,11 +1,15 @@
 //! What a session says, as messages.
 use super::ledger::Settled;
+use super::live::voice;
+use crate::provider::ProviderError;
 use crate::repair::Fitted;
 use bytes::Bytes;
-use dub_proto::convert::{duration_to_wire, time_to_wire};
+use dub_proto::convert::{duration_to_wire, range_to_wire, time_to_wire};
 use dub_proto::dub::v1 as wire;
 use dub_proto::dub::v1::dub_response::Payload;
+use gemini_session::{BreakerState, Side, Supersession, Text};
 use media_types::{ErrorClass, FragmentSeq, MediaRange, MediaTime};
+use std::time::Duration;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -16,11 +20,11 @@ fn response(payload: Payload) -> wire::DubResponse {
 }
 
 /// The session is open.
-pub fn opened(session_id: &str, provider: &str) -> wire::DubResponse {
+pub fn opened(session_id: &str, provider: &str, answering: wire::Answering) -> wire::DubResponse {
     response(Payload::Opened(wire::Opened {
         session_id: session_id.to_owned(),
         provider: provider.to_owned(),
-        answering: wire::Answering::Fragments.into(),
+        answering: answering.into(),
     }))
 }
 
@@ -43,15 +47,7 @@ pub fn speech(seq: FragmentSeq, range: MediaRange, pcm: Bytes) -> wire::DubRespo
 pub fn settlement(session_id: &str, settled: &Settled) -> wire::DubResponse {
     let (status, error) = match &settled.outcome {
         Ok(_) => (wire::SettlementStatus::Delivered, None),
-        Err(error) => (
-            wire::SettlementStatus::Failed,
-            Some(wire::FragmentError {
-                stage: error.stage.to_owned(),
-                error_class: class_to_wire(error.class).into(),
-                retryable: error.retryable,
-                message: error.message.clone(),
-            }),
-        ),
+        Err(error) => (wire::SettlementStatus::Failed, Some(error_to_wire(error))),
     };
     let fitted: Option<&Fitted> = settled.outcome.as_ref().ok();
     response(Payload::Settlement(wire::Settlement {
@@ -66,7 +62,7 @@ pub fn settlement(session_id: &str, settled: &Settled) -> wire::DubResponse {
     }))
 }
 
-/// Something about the session itself. The breaker is closed as long as this version has none.
+/// Something about the session itself, of a provider that has no breaker.
 pub fn event(kind: wire::EventKind, message: impl Into<String>) -> wire::DubResponse {
     let breaker = wire::BreakerState::Closed.into();
     response(Payload::Event(wire::Event {
@@ -75,6 +71,100 @@ pub fn event(kind: wire::EventKind, message: impl Into<String>) -> wire::DubResp
         breaker,
         error_class: wire::ErrorClass::Unspecified.into(),
     }))
+}
+
+/// Something about the session itself, of a provider that has a breaker.
+pub fn event_of(
+    kind: wire::EventKind,
+    message: impl Into<String>,
+    breaker: BreakerState,
+    class: Option<ErrorClass>,
+) -> wire::DubResponse {
+    response(Payload::Event(wire::Event {
+        kind: kind.into(),
+        message: message.into(),
+        breaker: breaker_to_wire(breaker).into(),
+        error_class: class.map_or(wire::ErrorClass::Unspecified, class_to_wire).into(),
+    }))
+}
+
+/// Dubbed speech that says which source it can answer.
+pub fn live_speech(piece: voice::Piece) -> wire::DubResponse {
+    response(Payload::Speech(wire::Speech {
+        speech_id: piece.id,
+        pcm: piece.pcm,
+        earliest: Some(time_to_wire(piece.earliest)),
+        latest: Some(time_to_wire(piece.latest)),
+        exact: false,
+        fragment_seq: None,
+        connection: piece.connection.0,
+        at: Some(time_to_wire(piece.at)),
+        turn: piece.turn,
+    }))
+}
+
+/// More words. None of them is taken back.
+pub fn text(text: &Text) -> wire::DubResponse {
+    let side = match text.side {
+        Side::Source => wire::TextSide::Source,
+        Side::Target => wire::TextSide::Target,
+    };
+    response(Payload::Text(wire::Text {
+        side: side.into(),
+        text: text.text.clone(),
+        range: Some(range_to_wire(text.range)),
+        r#final: true,
+    }))
+}
+
+/// Source that is answered anew.
+pub fn supersede(supersession: &Supersession) -> wire::DubResponse {
+    response(Payload::Supersede(wire::Supersede {
+        connection: supersession.connection.0,
+        from: Some(time_to_wire(supersession.from)),
+    }))
+}
+
+/// What became of a fragment whose answer is not a piece of its own.
+pub fn live_settlement(
+    session_id: &str,
+    seq: FragmentSeq,
+    error: Option<&ProviderError>,
+    queued: Option<Duration>,
+    round_trip: Option<Duration>,
+) -> wire::DubResponse {
+    let status = match error {
+        None => wire::SettlementStatus::Delivered,
+        Some(_) => wire::SettlementStatus::Failed,
+    };
+    response(Payload::Settlement(wire::Settlement {
+        fragment_seq: seq.0,
+        status: status.into(),
+        error: error.map(error_to_wire),
+        queued: queued.map(duration_to_wire),
+        provider_round_trip: round_trip.map(duration_to_wire),
+        alignment_delta: None,
+        repaired: false,
+        session_id: session_id.to_owned(),
+    }))
+}
+
+fn error_to_wire(error: &ProviderError) -> wire::FragmentError {
+    wire::FragmentError {
+        stage: error.stage.to_owned(),
+        error_class: class_to_wire(error.class).into(),
+        retryable: error.retryable,
+        message: error.message.clone(),
+    }
+}
+
+/// State of a breaker.
+pub const fn breaker_to_wire(state: BreakerState) -> wire::BreakerState {
+    match state {
+        BreakerState::Closed => wire::BreakerState::Closed,
+        BreakerState::HalfOpen => wire::BreakerState::HalfOpen,
+        BreakerState::Open => wire::BreakerState::Open,
+    }
 }
 
 /// A length that may be negative; seconds and nanos then carry the same sign.

@@ -1,6 +1,7 @@
 //! How a session settles its fragments: answers, retries, budgets, and the emission in order.
 use super::ledger::{Settled, UnderWay};
 use super::task::{End, Phase, Task};
+use super::trace::Callee;
 use super::{Identity, reply};
 use crate::metrics::{Direction, FragmentStatus};
 use crate::provider::{Answer, Output, Provider, ProviderError};
@@ -43,7 +44,8 @@ impl<P: Provider> Task<P> {
                 {
                     self.around.metrics.retried();
                     open.attempts += 1;
-                    open.trace.call_began(&self.who, seq, self.provider.name());
+                    open.trace
+                        .call_began(&self.who, seq, &Callee::of(self.provider.name()));
                     self.provider.offer(open.fragment.clone());
                     self.ledger.insert(open);
                 } else {

@@ -5,31 +5,29 @@
 //! * It answers every fragment exactly once: with speech and a settlement, or with a settlement alone.
 //! * It ends when the peer is done and all is answered, when the peer is gone or breaks the protocol, or when a
 //!   drain is over.
+use super::entry::{self, Entered};
 use super::input::{Input, Opening};
 use super::intake::{Begun, Intake, Violation};
 use super::ledger::{Ledger, Settled, UnderWay};
 use super::settle::{add_length, failure};
-use super::trace::FragmentTrace;
+use super::trace::{Callee, FragmentTrace};
 use super::{Identity, Limits, reply};
 use crate::directory::{Directory, View};
 use crate::metrics::{Direction, FragmentStatus, Metrics, Queue};
 use crate::provider::{Output, Provider};
-use dub_proto::convert::{time_to_wire, timestamp_to_wire};
+use dub_proto::convert::time_to_wire;
 use dub_proto::dub::v1 as wire;
 use dub_proto::status::ErrorCode;
 use media_types::{ErrorClass, FragmentSeq, MediaTime};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
-use std::time::{Duration, SystemTime};
+use opentelemetry::trace::SpanContext;
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// A peer that takes nothing for so long is gone, whatever its connection says.
-const STUCK_MAX: Duration = Duration::from_secs(30);
-
-/// Longest wait for a place in the queue for the last word.
-const FAREWELL_MAX: Duration = Duration::from_millis(500);
+pub(super) const STUCK_MAX: Duration = Duration::from_secs(30);
 
 /// How a session ended.
 #[derive(Debug)]
@@ -42,17 +40,6 @@ pub enum End {
     Violated(Status),
     /// The peer is gone, or takes nothing any more.
     PeerGone,
-}
-
-impl End {
-    const fn outcome(&self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Drained => "drained",
-            Self::Violated(_) => "protocol_error",
-            Self::PeerGone => "peer_gone",
-        }
-    }
 }
 
 /// Where a session stands.
@@ -122,34 +109,9 @@ impl<P: Provider> Task<P> {
         around: Surroundings,
         directory: &Directory,
     ) -> Self {
-        let who = Identity {
-            session_id: uuid::Uuid::now_v7().to_string(),
-            stream_id: opening.stream_id.clone(),
-            run_id: opening.run_id.clone(),
-            epoch: opening.epoch,
-        };
-        let view = directory.enter(wire::Session {
-            session_id: who.session_id.clone(),
-            stream_id: who.stream_id.to_string(),
-            run_id: who.run_id.to_string(),
-            epoch: who.epoch,
-            provider: provider.name().to_owned(),
-            state: wire::SessionState::Streaming.into(),
-            opened_at: Some(timestamp_to_wire(SystemTime::now())),
-            source_lang: opening.settings.source_lang.clone(),
-            target_lang: opening.settings.target_lang.clone(),
-            audio_in: Some(prost_types::Duration::default()),
-            speech_in: Some(prost_types::Duration::default()),
-            audio_out: Some(prost_types::Duration::default()),
-            in_flight: Some(prost_types::Duration::default()),
-            breaker: wire::BreakerState::Closed.into(),
-            ..wire::Session::default()
-        });
+        let Entered { who, view, run } = entry::enter(opening, provider.name(), directory);
         Self {
-            run: service_kit::trace::extract(&opening.trace)
-                .span()
-                .span_context()
-                .clone(),
+            run,
             ledger: Ledger::new(around.limits),
             intake: Intake::default(),
             phase: Phase::Streaming,
@@ -166,41 +128,21 @@ impl<P: Provider> Task<P> {
 
     /// Serves the session to its end.
     pub async fn run(mut self) -> End {
-        self.around.metrics.session_opened();
-        let Identity {
-            session_id,
-            stream_id,
-            run_id,
-            epoch,
-        } = self.who.clone();
-        tracing::info!(%session_id, %stream_id, %run_id, epoch, provider = self.provider.name(), "session opened");
+        entry::begun(&self.who, &self.around, self.provider.name());
         let end = match self.serve().await {
             Ok(end) | Err(end) => end,
         };
-        let status = match &end {
-            End::Closed | End::PeerGone => None,
-            End::Drained => {
-                Some(ErrorCode::Draining.status("draining: open a new session elsewhere or later", None))
-            }
-            End::Violated(status) => Some(status.clone()),
-        };
-        if let Some(status) = status {
-            // A peer that does not take its farewell learns of the end from its connection.
-            let _ = timeout(FAREWELL_MAX, self.ends.responses.send(Err(status))).await;
-            self.around.metrics.pushed(Queue::Responses);
-        }
-        let outcome = end.outcome();
-        self.around.metrics.session_ended(outcome);
-        if let End::Violated(status) = &end {
-            tracing::warn!(%session_id, %stream_id, %run_id, epoch, problem = status.message(), "session refused a message");
-        }
-        tracing::info!(%session_id, %stream_id, %run_id, epoch, outcome, "session ended");
+        entry::leave(&self.who, &self.around, &self.ends.responses, &end).await;
         end
     }
 
     async fn serve(&mut self) -> Result<End, End> {
-        self.send(reply::opened(&self.who.session_id, self.provider.name()))
-            .await?;
+        self.send(reply::opened(
+            &self.who.session_id,
+            self.provider.name(),
+            wire::Answering::Fragments,
+        ))
+        .await?;
         loop {
             match self.phase {
                 Phase::Streaming => {}
@@ -342,7 +284,7 @@ impl<P: Provider> Task<P> {
             add_length(&mut session.speech_in, collected.spoken);
         });
         let queued = collected.first_audio.elapsed();
-        let mut trace = FragmentTrace::begin(&self.who, &fragment, &collected.trace, &self.run, queued);
+        let mut trace = FragmentTrace::begin(&self.who, seq, &collected.trace, &self.run, queued);
         let refusal = if fragment.range.is_empty() {
             Some(failure(
                 ErrorClass::InvalidInput,
@@ -368,7 +310,7 @@ impl<P: Provider> Task<P> {
             });
             return Ok(());
         }
-        trace.call_began(&self.who, seq, self.provider.name());
+        trace.call_began(&self.who, seq, &Callee::of(self.provider.name()));
         self.provider.offer(fragment.clone());
         self.ledger
             .insert(UnderWay::new(fragment, Instant::now(), queued, trace));
@@ -445,14 +387,14 @@ impl<P: Provider> Task<P> {
     }
 }
 
-async fn at(instant: Option<Instant>) {
+pub(super) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
 }
 
-fn refuse(violation: &Violation) -> End {
+pub(super) fn refuse(violation: &Violation) -> End {
     End::Violated(ErrorCode::Protocol.status(violation.to_string(), Some(violation.field)))
 }
 

@@ -90,6 +90,45 @@ pub enum State {
     Draining,
 }
 
+/// State of the breaker towards the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Breaker {
+    /// Speech passes.
+    #[default]
+    Closed,
+    /// One try is let through.
+    HalfOpen,
+    /// Nothing passes.
+    Open,
+}
+
+/// What became of phrases, where the air is decided by phrase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phrases {
+    /// Began to air with their dub.
+    pub dubbed_total: u64,
+    /// Began to air without an answer.
+    pub fell_back_total: u64,
+    /// Dropped whole, because their dub would have begun too far behind them.
+    pub overflowed_total: u64,
+    /// From the start of a phrase to the start of its answer at the provider, median of late.
+    pub provider_lag_ms: Option<u32>,
+    /// How far the newest dub starts behind its own phrase.
+    pub backlog_ms: u32,
+}
+
+impl Phrases {
+    /// What became of them, counted.
+    pub const fn by_result(&self) -> [(&'static str, u64); 3] {
+        [
+            ("dubbed", self.dubbed_total),
+            ("fallback", self.fell_back_total),
+            ("overflow", self.overflowed_total),
+        ]
+    }
+}
+
 /// The worker as it is now, told every 250 ms and at each change of state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct View {
@@ -111,6 +150,12 @@ pub struct View {
     pub publishing: bool,
     /// The dubber answers.
     pub dub_connected: bool,
+    /// Breaker of the dubber towards its provider, as last told.
+    pub breaker: Breaker,
+    /// Phrases.
+    pub phrases: Phrases,
+    /// Dubs that came when their original had begun to air.
+    pub speech_late_total: u64,
     /// Newest fragment.
     pub last_fragment_seq: FragmentSeq,
     /// Starts of ingest.

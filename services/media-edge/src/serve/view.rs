@@ -1,10 +1,11 @@
 //! A worker as an operator sees it: domain to wire.
 
 use super::snapshot::Snapshot;
-use crate::link::lines::{FragmentReport, Source, State};
+use crate::link::lines::{Breaker, FragmentReport, Source, State};
 use dub_proto::convert::{
     air_to_wire, duration_to_wire, range_to_wire, settings_to_wire, time_to_wire, timestamp_to_wire,
 };
+use dub_proto::dub::v1::BreakerState;
 use dub_proto::edge::v1 as wire;
 use dub_proto::media::v1::{AirState as WireAirState, Track};
 use media_types::Fate;
@@ -51,12 +52,36 @@ pub fn worker_to_wire(snapshot: &Snapshot) -> wire::Worker {
         video_queue_ms: view.video_queue_ms,
         audio_queue_ms: view.audio_queue_ms,
         av_sync_delta_ms: view.av_sync_delta_ms,
-        in_flight: Some(duration_to_wire(Duration::from_millis(view.in_flight_ms.into()))),
+        in_flight: Some(duration_to_wire(length(view.in_flight_ms))),
         exit_code: snapshot.exit.as_ref().map(|exit| exit.code),
         detail: snapshot
             .exit
             .as_ref()
             .map_or_else(|| view.detail.clone(), |exit| exit.detail.clone()),
+        breaker: breaker_to_wire(view.breaker).into(),
+        phrases_total: view
+            .phrases
+            .by_result()
+            .map(|(result, n)| (result.to_owned(), n))
+            .into(),
+        speech_late_total: view.speech_late_total,
+        provider_lag: view
+            .phrases
+            .provider_lag_ms
+            .map(|millis| duration_to_wire(length(millis))),
+        dub_backlog: Some(duration_to_wire(length(view.phrases.backlog_ms))),
+    }
+}
+
+fn length(millis: u32) -> Duration {
+    Duration::from_millis(millis.into())
+}
+
+fn breaker_to_wire(breaker: Breaker) -> BreakerState {
+    match breaker {
+        Breaker::Closed => BreakerState::Closed,
+        Breaker::HalfOpen => BreakerState::HalfOpen,
+        Breaker::Open => BreakerState::Open,
     }
 }
 
@@ -123,7 +148,7 @@ mod tests {
     use super::super::snapshot::tests::{fragment, start};
     use super::super::snapshot::{Exit, Snapshot};
     use super::*;
-    use crate::link::lines::View;
+    use crate::link::lines::{Phrases, View};
     use media_types::{AirState, MediaTime, Reason};
     use std::sync::Arc;
     use std::time::SystemTime;
@@ -156,6 +181,13 @@ mod tests {
             playhead: Some(MediaTime::from_millis(1_000)),
             air_state: Some(AirState::VoiceOver),
             in_flight_ms: 4_200,
+            breaker: Breaker::HalfOpen,
+            phrases: Phrases {
+                dubbed_total: 7,
+                overflowed_total: 1,
+                provider_lag_ms: Some(1_250),
+                ..Phrases::default()
+            },
             ..View::default()
         });
         snapshot.apply_fragment(fragment(4, Some(Fate::Partial), Some(Reason::InvalidOutput)));
@@ -164,6 +196,9 @@ mod tests {
         assert_eq!(worker.air_state, i32::from(WireAirState::VoiceOver));
         let in_flight = worker.in_flight.unwrap();
         assert_eq!((in_flight.seconds, in_flight.nanos), (4, 200_000_000));
+        let phrases = ["dubbed", "fallback", "overflow"].map(|result| worker.phrases_total[result]);
+        assert_eq!((worker.breaker(), phrases), (BreakerState::HalfOpen, [7, 0, 1]));
+        assert_eq!(worker.provider_lag.unwrap().nanos, 250_000_000);
         let fragment = &worker.recent_fragments[0];
         assert_eq!(
             (fragment.fate(), fragment.reason.as_str()),

@@ -2,13 +2,17 @@
 //! event loop hands it frames, speech and the time, and takes what is due.
 mod arrival;
 mod mixing;
+mod phrases;
+
+pub use phrases::{Deciding, PhraseDecided};
 
 use crate::link::frames::VideoConfig;
 use audio_dsp::{Levels, Mixer, gain_from_db};
 use audio_timeline::{AirPlan, AudioAnchor, Chunker, Ledger, Outcome, PcmStore, RunClock, SourceMap};
 use bytes::Bytes;
-use dub_placement::{self as placement, Placed, Placement, Speech};
+use dub_placement::{self as placement, Placement};
 use media_types::{AirState, FragmentSeq, MediaRange, MediaTime, Reason, StreamSettings, Tick};
+use speech_activity::PhraseEvent;
 use std::{collections::VecDeque, time::Duration};
 
 /// Room in the store behind the hold: a source that runs ahead of its own time by more than this is refused.
@@ -49,6 +53,8 @@ pub struct Due {
     pub video: Vec<Unit>,
     /// Fragments that begin to air now.
     pub begun: Vec<FragmentSeq>,
+    /// Phrases that begin to air now.
+    pub phrases: Vec<PhraseDecided>,
     /// Fragments that have aired.
     pub outcomes: Vec<Outcome>,
 }
@@ -92,6 +98,15 @@ pub struct Air {
     ledger: Ledger,
     plan: AirPlan,
     placement: Placement,
+    deciding: Deciding,
+    /// Phrases that placement has not been told of: nobody has asked for them yet.
+    untold: VecDeque<PhraseEvent>,
+    /// Placement is told of phrases.
+    tells_phrases: bool,
+    /// Why nothing at all is answered just now.
+    unanswered: Option<Reason>,
+    /// Exact answers to a fragment whose original had begun to air: placement has not seen them.
+    late_exact: u64,
     mixer: Mixer,
     mixed_until: Option<MediaTime>,
     last_seq: FragmentSeq,
@@ -100,8 +115,8 @@ pub struct Air {
 }
 
 impl Air {
-    /// An air with nothing on it.
-    pub fn new(settings: StreamSettings, first: FragmentSeq) -> Self {
+    /// An air with nothing on it; `backlog_max` is how far behind its own phrase a dub may start.
+    pub fn new(settings: StreamSettings, first: FragmentSeq, backlog_max: Duration) -> Self {
         let fragment_length = MediaTime::from_duration(settings.fragment_duration);
         let reach = MediaTime::from_duration(settings.hold) + AHEAD_MAX;
         let levels = Levels {
@@ -131,14 +146,24 @@ impl Air {
             placement: Placement::new(placement::Config {
                 reach,
                 hold: MediaTime::from_duration(settings.hold),
-                backlog_max: MediaTime::from_millis(4_000),
+                backlog_max: MediaTime::from_duration(backlog_max),
             }),
+            deciding: Deciding::default(),
+            untold: VecDeque::new(),
+            tells_phrases: false,
+            unanswered: None,
+            late_exact: 0,
             mixer: Mixer::new(levels),
             mixed_until: None,
             last_seq: FragmentSeq(first.0.saturating_sub(1)),
             settings,
             counts: Counts::default(),
         }
+    }
+
+    /// A fragment did not go out, or not all of it.
+    pub fn tear(&mut self, seq: FragmentSeq, reason: Reason) {
+        self.ledger.tear(seq, reason);
     }
 
     /// No dub is to be expected for a fragment.
@@ -149,21 +174,6 @@ impl Air {
     /// The dubber has settled a fragment.
     pub fn settled(&mut self, seq: FragmentSeq, round_trip: Duration) {
         self.ledger.settled(seq, round_trip);
-    }
-
-    /// Dubbed speech has come back.
-    pub fn speech(&mut self, speech: &Speech) -> Placed {
-        if speech.fragment.is_some_and(|seq| !self.ledger.may_air(seq)) {
-            self.counts.late_speech += 1;
-            return Placed::Late;
-        }
-        let placed = self.placement.speech(speech);
-        match placed {
-            Placed::At(_) | Placed::Taken => {}
-            Placed::Late => self.counts.late_speech += 1,
-            Placed::Unplaceable | Placed::OutOfReach => self.counts.refused_speech += 1,
-        }
-        placed
     }
 
     /// The operator throws the switch: in force from the next block on, which is returned.

@@ -1,9 +1,13 @@
 //! Everything that can happen to a worker, as one closed set.
-use crate::link::{frames::Frame, lines::Order};
+use super::air::Deciding;
+use crate::link::{
+    frames::Frame,
+    lines::{Breaker, Order},
+};
 use bytes::Bytes;
 use dub_placement::Speech;
 use dub_proto::dub::v1::DubRequest;
-use media_types::{ErrorClass, FragmentSeq};
+use media_types::{ErrorClass, FragmentSeq, MediaTime};
 use std::{sync::mpsc, time::Duration};
 
 /// Events that may wait. One second of everything at once is some 300 (video 60, audio 50, encoded 47, speech 50,
@@ -14,6 +18,19 @@ pub const QUEUE: usize = 1200;
 /// The end of the queue that sends.
 pub type Sender = mpsc::SyncSender<WorkerEvent>;
 
+/// What an event of a dub session is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// The connection to the provider was exchanged, or the session ends in an orderly way.
+    Turn,
+    /// The breaker changed its state.
+    Breaker,
+    /// Something failed.
+    Fault,
+    /// What it costs, and what we do not know.
+    Other,
+}
+
 /// What the dubber said.
 #[derive(Debug)]
 pub enum DubEvent {
@@ -21,6 +38,10 @@ pub enum DubEvent {
     Connected {
         /// Its id.
         session_id: String,
+        /// Name of the provider behind it.
+        provider: String,
+        /// How it answers.
+        deciding: Deciding,
         /// Where its requests go.
         requests: tokio::sync::mpsc::Sender<DubRequest>,
     },
@@ -41,6 +62,24 @@ pub enum DubEvent {
         message: String,
         /// Time at the provider, as the dubber measured it.
         provider_round_trip: Option<Duration>,
+    },
+    /// Source from an instant on is answered anew.
+    Superseded {
+        /// First connection whose answers count.
+        connection: u64,
+        /// From where on.
+        from: MediaTime,
+    },
+    /// Something about the session itself.
+    Said {
+        /// What it is about.
+        topic: Topic,
+        /// What happened, for a person to read.
+        message: String,
+        /// Breaker after it, where that is told.
+        breaker: Option<Breaker>,
+        /// Kind of the error, where it is one.
+        class: Option<ErrorClass>,
     },
     /// The first audio of a fragment has left for the dubber.
     Sent {

@@ -6,7 +6,7 @@
 use super::air::DubStep;
 use bytes::Bytes;
 use media_types::{CHANNELS, MediaTime};
-use speech_activity::{Block, Detector, StartError};
+use speech_activity::{Block, Detector, PhraseEvent, Rules, Segmenter, StartError};
 use std::{collections::VecDeque, time::Duration};
 
 /// Probability from which a piece counts as speech in the numbers of the worker.
@@ -20,6 +20,9 @@ pub struct Hearing {
     detector: Detector,
     waiting: VecDeque<DubStep>,
     known: VecDeque<Block>,
+    segmenter: Segmenter,
+    /// Not yet taken.
+    phrases: Vec<PhraseEvent>,
     samples: Vec<i16>,
     spoken: MediaTime,
 }
@@ -31,6 +34,8 @@ impl Hearing {
             detector: Detector::new()?,
             waiting: VecDeque::new(),
             known: VecDeque::new(),
+            segmenter: Segmenter::new(Rules::default()),
+            phrases: Vec::new(),
             samples: Vec::new(),
             spoken: MediaTime::ZERO,
         })
@@ -45,9 +50,11 @@ impl Hearing {
                     .chunks_exact(2)
                     .map(|two| i16::from_le_bytes([two[0], two[1]]));
                 self.samples.extend(samples);
-                let known = &mut self.known;
-                self.detector
-                    .push(*start, &self.samples, &mut |block| known.push_back(block));
+                let (known, segmenter, phrases) = (&mut self.known, &mut self.segmenter, &mut self.phrases);
+                self.detector.push(*start, &self.samples, &mut |block| {
+                    known.push_back(block);
+                    segmenter.push(block, &mut |event| phrases.push(event));
+                });
             }
             self.waiting.push_back(step);
         }
@@ -56,9 +63,18 @@ impl Hearing {
 
     /// Nothing follows for now: gives all that is left.
     pub fn finish(&mut self) -> Vec<DubStep> {
-        let known = &mut self.known;
-        self.detector.finish(&mut |block| known.push_back(block));
+        let (known, segmenter, phrases) = (&mut self.known, &mut self.segmenter, &mut self.phrases);
+        self.detector.finish(&mut |block| {
+            known.push_back(block);
+            segmenter.push(block, &mut |event| phrases.push(event));
+        });
+        segmenter.finish(&mut |event| phrases.push(event));
         self.take()
+    }
+
+    /// What has become known of phrases since it was asked last.
+    pub fn phrases(&mut self) -> Vec<PhraseEvent> {
+        std::mem::take(&mut self.phrases)
     }
 
     /// Source sound in which somebody spoke.

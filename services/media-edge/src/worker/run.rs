@@ -6,7 +6,7 @@ mod view;
 
 use super::{
     air::Air,
-    dub_link::{self, DubLink, Limits, Session},
+    dub_link::{self, DubLink, Faults, Limits, Session},
     event::{Sender, WorkerEvent},
     hearing::Hearing,
     ingest_child::IngestChild,
@@ -60,6 +60,7 @@ pub struct Worker {
     ingest: IngestChild,
     hearing: Hearing,
     dub: DubLink,
+    faults: Faults,
     traces: FragmentTraces,
     reports: Reports,
     token: CancellationToken,
@@ -89,11 +90,12 @@ impl Worker {
         };
         let token = CancellationToken::new();
         if start.settings.sts_mode == StsMode::Enabled {
+            let (url, open, events) = (config.dubber_url.clone(), opening(&start), events.clone());
             let session = Session {
-                url: config.dubber_url.clone(),
-                open: opening(&start),
+                url,
+                open,
                 limits,
-                events: events.clone(),
+                events,
             };
             runtime.spawn(session.run(token.clone()));
         }
@@ -101,20 +103,18 @@ impl Worker {
         read_orders(events.clone())?;
         let expects_video = start.source.tracks.iter().any(|track| track == "H264");
         let output = config.output(&start.stream_id);
-        let _inside = service_kit::telemetry::trace::extract(&trace).attach();
-        tracing::info!(
-            epoch = start.epoch,
-            mode = start.settings.sts_mode.as_str(),
-            hold_ms = start.settings.hold.as_millis(),
-            target_lang = start.settings.target_lang,
-            "worker started"
-        );
+        announce(&start, &trace);
         Ok(Self {
-            air: Air::new(start.settings.clone(), start.first_fragment_seq),
+            air: Air::new(
+                start.settings.clone(),
+                start.first_fragment_seq,
+                config.dub_backlog_max,
+            ),
             publisher: Publisher::new(output, config.aac_bitrate, expects_video, &events)?,
             ingest: IngestChild::new(events.clone()),
             hearing: Hearing::new()?,
             dub: DubLink::new(limits),
+            faults: Faults::default(),
             traces: FragmentTraces::new(
                 clock,
                 &trace,
@@ -265,6 +265,9 @@ impl Worker {
         for seq in due.begun {
             self.traces.on_air(now, seq);
         }
+        for decided in &due.phrases {
+            self.on_phrase(now, decided);
+        }
         if let Some((start, samples)) = due.sound
             && let Err(error) = self.publisher.sound(start, &samples)
         {
@@ -290,6 +293,17 @@ impl Worker {
         self.publisher.flush(now);
         self.traces.published(self.now());
     }
+}
+
+fn announce(start: &Start, trace: &TraceContext) {
+    let _inside = service_kit::telemetry::trace::extract(trace).attach();
+    tracing::info!(
+        epoch = start.epoch,
+        mode = start.settings.sts_mode.as_str(),
+        hold_ms = start.settings.hold.as_millis(),
+        target_lang = start.settings.target_lang,
+        "worker started"
+    );
 }
 
 /// First message of every dub session of the run.

@@ -23,6 +23,8 @@ struct Trace {
     offered: Tick,
     sent: bool,
     placed: Option<Tick>,
+    /// A phrase in it has been found its dub.
+    phrase_placed: bool,
     on_air: Option<Tick>,
     mixed: Option<Tick>,
 }
@@ -94,6 +96,7 @@ impl FragmentTraces {
             offered: now,
             sent: false,
             placed: None,
+            phrase_placed: false,
             on_air: None,
             mixed: None,
         };
@@ -146,6 +149,17 @@ impl FragmentTraces {
         self.stage(&trace.root, "placement", arrived, now);
         trace.placed = Some(now);
         self.open.insert(seq, trace);
+    }
+
+    /// A phrase that the fragment has a part of airs with its dub: `now` that is final.
+    pub fn phrase_placed(&mut self, now: Tick, seq: FragmentSeq) {
+        let Some(trace) = self.open.get_mut(&seq) else {
+            return;
+        };
+        if !std::mem::replace(&mut trace.phrase_placed, true) {
+            let root = trace.root.clone();
+            self.stage(&root, "placement", now, now);
+        }
     }
 
     /// Fragments whose first sample airs now: the hold is over.

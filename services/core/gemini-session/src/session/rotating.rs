@@ -67,6 +67,10 @@ impl Session {
             .filter(|leg| leg.is_draining())
             .filter_map(|leg| self.drained(now, leg).map(|complete| (leg.id, complete)))
             .collect();
+        if !done.is_empty() {
+            // Its socket may have taken the last of it just now.
+            self.note_delivered();
+        }
         for (id, complete) in done {
             self.legs.retain(|leg| leg.id != id);
             if self.live == Some(id) {
@@ -100,7 +104,8 @@ impl Session {
         let owes = leg
             .first_unanswered(&phrases, now, self.answer_bound(leg))
             .is_some();
-        if sent && quiet && !owes {
+        // What the socket has not taken may still be lost.
+        if sent && leg.is_written() && quiet && !owes {
             return Some(true);
         }
         let overdue = now.since(since) >= lifetimes.drain_max && quiet;

@@ -1,6 +1,6 @@
 //! What is due: the air plan is read, and the mix leaves.
 use super::{Air, Due};
-use audio_dsp::MixSpan;
+use audio_dsp::{FADE, MixSpan};
 use audio_timeline::{Aired, Author};
 use media_types::{CHANNELS, Fallback, MediaRange, MediaTime, StsMode, Tick};
 
@@ -47,17 +47,10 @@ impl Air {
             StsMode::Enabled => self.settings.fallback,
             StsMode::Passthrough | StsMode::Disabled => Fallback::PassThrough,
         };
-        let placement = &self.placement;
-        for decision in self
-            .ledger
-            .begin(range.end, |own| placement.ranges().touches(own))
-        {
-            if let Some(reason) = decision.fell_back {
-                self.plan.fall_back(decision.range, fallback, reason);
-            }
-            due.begun.push(decision.seq);
-        }
-        let spans = self.plan.spans(range, self.placement.ranges());
+        // The mixer sees the end of a dub one fade before it comes, so what follows must be decided by then.
+        let seen = MediaRange::new(range.start, range.end + FADE);
+        self.begin(seen.end, fallback, due);
+        let spans = self.plan.spans(seen, self.placement.ranges());
         let samples = usize::try_from(range.length().frames()).unwrap_or(0) * CHANNELS;
         let mut original = vec![0; samples];
         let mut dub = vec![0; samples];
@@ -81,19 +74,20 @@ impl Air {
             .collect();
         self.mixer.mix(&mix_spans, &original, &dub, &mut out);
         for span in &spans {
+            let Some(aired) = span.range.intersection(range) else {
+                continue;
+            };
             match span.author {
-                Author::Dub => self.ledger.aired(span.range, Aired::Dub),
-                Author::Operator => self.ledger.aired(span.range, Aired::Operator),
+                Author::Dub => self.ledger.aired(aired, Aired::Dub),
+                Author::Operator => self.ledger.aired(aired, Aired::Operator),
                 Author::Fallback | Author::Rule => {}
             }
         }
         due.outcomes.extend(self.ledger.finish(now, range.end, fallback));
         self.mixed_until = Some(range.end);
-        // The mixer looks back over one fade when it reads the edges of a dub.
-        let keep = range.end - audio_dsp::FADE;
         self.original.discard_before(range.end);
         self.placement.commit(range.end);
-        self.plan.forget_before(keep);
+        self.plan.forget_before(range.end);
         out
     }
 }

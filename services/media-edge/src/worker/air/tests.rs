@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
 use super::*;
 use crate::link::frames::AccessUnit;
+use dub_placement::{Placed, Speech};
 use media_types::StsMode;
 
 const MS: u64 = 1_000_000;
@@ -17,6 +18,10 @@ fn settings(hold_ms: u64, mode: StsMode) -> StreamSettings {
         fragment_duration: Duration::from_secs(1),
         ..StreamSettings::default()
     }
+}
+
+fn air(settings: StreamSettings, first: u64) -> Air {
+    Air::new(settings, FragmentSeq(first), Duration::from_secs(4))
 }
 
 /// A counting sample, so that every frame of the output can be told.
@@ -64,7 +69,7 @@ fn feed(air: &mut Air, from_ms: u64, ms: u64, clock_skew: i64) -> (Vec<i16>, Vec
 
 #[test]
 fn what_goes_in_comes_out_after_the_hold_without_a_sample_lost() {
-    let mut air = Air::new(settings(2000, StsMode::Disabled), FragmentSeq(1));
+    let mut air = air(settings(2000, StsMode::Disabled), 1);
     air.source_connected(tick(0));
     air.expect_audio(true);
     let (sound, video, _) = feed(&mut air, 0, 10_000, 123_456);
@@ -80,7 +85,7 @@ fn what_goes_in_comes_out_after_the_hold_without_a_sample_lost() {
 
 #[test]
 fn a_hold_of_nothing_waits_for_what_arrives() {
-    let mut air = Air::new(settings(0, StsMode::Disabled), FragmentSeq(1));
+    let mut air = air(settings(0, StsMode::Disabled), 1);
     air.source_connected(tick(0));
     air.expect_audio(true);
     let (sound, _, _) = feed(&mut air, 0, 5_000, 0);
@@ -95,7 +100,7 @@ fn a_hold_of_nothing_waits_for_what_arrives() {
 
 #[test]
 fn exact_speech_replaces_its_fragment_and_nothing_else() {
-    let mut air = Air::new(settings(3000, StsMode::Enabled), FragmentSeq(7));
+    let mut air = air(settings(3000, StsMode::Enabled), 7);
     air.source_connected(tick(0));
     air.expect_audio(true);
     let (mut sound, _, steps) = feed(&mut air, 0, 2_500, 0);
@@ -125,7 +130,7 @@ fn exact_speech_replaces_its_fragment_and_nothing_else() {
         turn: None,
         pcm: vec![-9_000; 48_000 * 2],
     };
-    assert!(matches!(air.speech(&speech), Placed::At(_)));
+    assert!(matches!(air.speech(speech.clone()), Placed::At(_)));
     let (more, _, _) = feed(&mut air, 2_500, 5_000, 0);
     sound.extend(more);
     let at = |ms: usize| sound[ms * 48 * 2];
@@ -134,14 +139,14 @@ fn exact_speech_replaces_its_fragment_and_nothing_else() {
         (sample(990 * 48), -9_000, sample(2010 * 48))
     );
     assert!(
-        matches!(air.speech(&speech), Placed::Late),
+        matches!(air.speech(speech.clone()), Placed::Late),
         "what has aired is not heard twice"
     );
 }
 
 #[test]
 fn an_outage_is_a_hole_and_the_run_goes_on_behind_it() {
-    let mut air = Air::new(settings(1000, StsMode::Enabled), FragmentSeq(1));
+    let mut air = air(settings(1000, StsMode::Enabled), 1);
     air.source_connected(tick(0));
     air.expect_audio(true);
     let (mut sound, _, _) = feed(&mut air, 0, 3_000, 0);
@@ -168,7 +173,7 @@ fn an_outage_is_a_hole_and_the_run_goes_on_behind_it() {
 
 #[test]
 fn a_picture_whose_decoding_time_was_guessed_a_moment_early_is_kept_and_one_of_another_clock_is_not() {
-    let mut air = Air::new(settings(1000, StsMode::Disabled), FragmentSeq(1));
+    let mut air = air(settings(1000, StsMode::Disabled), 1);
     air.source_connected(tick(0));
     for (pts_ms, dts_ms) in [(0, 0), (67, 34), (33, 33), (34, 34), (100, 50), (90, -40)] {
         let unit = AccessUnit {
@@ -191,7 +196,7 @@ fn a_picture_whose_decoding_time_was_guessed_a_moment_early_is_kept_and_one_of_a
 
 #[test]
 fn a_drained_air_has_nothing_left() {
-    let mut air = Air::new(settings(1000, StsMode::Enabled), FragmentSeq(1));
+    let mut air = air(settings(1000, StsMode::Enabled), 1);
     air.source_connected(tick(0));
     air.expect_audio(true);
     feed(&mut air, 0, 2_000, 0);
@@ -203,7 +208,7 @@ fn a_drained_air_has_nothing_left() {
 
 #[test]
 fn the_switch_is_in_force_with_the_next_block() {
-    let mut air = Air::new(settings(1000, StsMode::Enabled), FragmentSeq(1));
+    let mut air = air(settings(1000, StsMode::Enabled), 1);
     air.source_connected(tick(0));
     air.expect_audio(true);
     feed(&mut air, 0, 3_000, 0);

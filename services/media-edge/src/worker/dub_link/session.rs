@@ -116,7 +116,9 @@ impl Session {
             .map_err(|_| "dubber does not answer Open".to_owned())??;
         *retry = RETRY_FIRST;
         self.tell(DubEvent::Connected {
-            session_id: opened.session_id,
+            deciding: answers::deciding_of(opened.answering()),
+            session_id: answers::text(&opened.session_id),
+            provider: answers::text(&opened.provider),
             requests,
         })
         .await;

@@ -1,7 +1,7 @@
 //! What the worker tells its parent of itself.
 use super::Worker;
-use crate::link::lines::Report;
-use media_types::Tick;
+use crate::link::lines::{Phrases, Report};
+use media_types::{MediaTime, Tick};
 use std::time::Duration;
 
 impl Worker {
@@ -21,6 +21,17 @@ impl Worker {
         }
         self.view.publishing = publishing;
         self.view.dub_connected = self.dub.is_connected();
+        self.view.breaker = self.dub.breaker();
+        let figures = self.air.figures();
+        let length = |at: MediaTime| millis(at.to_duration());
+        self.view.phrases = Phrases {
+            dubbed_total: figures.phrases_dubbed_total,
+            fell_back_total: figures.phrases_fell_back_total,
+            overflowed_total: figures.phrases_overflowed_total,
+            provider_lag_ms: figures.provider_lag.map(length),
+            backlog_ms: length(figures.backlog),
+        };
+        self.view.speech_late_total = self.air.speech_late_total();
         self.view.last_fragment_seq = self.air.last_seq();
         self.view.publish_starts_total = self.publisher.starts();
         self.view.video_queue_ms = millis(video);
@@ -33,9 +44,9 @@ impl Worker {
             ("late_audio_frames", counts.late_audio_frames),
             ("missing_audio_frames", counts.missing_audio_frames),
             ("dropped_video_units", counts.dropped_video_units),
-            ("late_speech", counts.late_speech),
             ("refused_speech", counts.refused_speech),
             ("overload_incidents", self.dub.overloads),
+            ("shed_fragments", self.dub.shed),
             ("dropped_reports", self.reports.dropped),
         ]
         .into_iter()

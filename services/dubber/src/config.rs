@@ -149,7 +149,7 @@ pub const PROGRAM: Program = Program {
     name: "dubber",
     about: "Dubs the speech of live streams: speech in, dubbed speech out, over gRPC",
     settings: &[SETTINGS, ENDPOINT_SETTINGS, SESSION_SETTINGS, TELEMETRY_SETTINGS],
-    commands: &[],
+    commands: &[(crate::check::COMMAND, crate::check::ABOUT)],
 };
 
 /// The providers of this version.

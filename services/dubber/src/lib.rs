@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod app;
+pub mod check;
 pub mod config;
 pub mod directory;
 pub mod gemini;

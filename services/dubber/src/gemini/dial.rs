@@ -7,6 +7,7 @@ use http::{Request, Response, Uri};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -21,6 +22,10 @@ const MESSAGE_CHARS_MAX: usize = 2_000;
 const READ_BYTES: usize = 16 << 10;
 /// Bytes that wait for a socket that takes none; 4 MiB are a minute and a half of sound.
 const WRITE_BYTES_MAX: usize = 4 << 20;
+/// A probe takes no longer.
+const PROBE_WAIT: Duration = Duration::from_secs(4);
+/// The setting that says where the server is.
+const BASE_URL: &str = "WORKER_GEMINI_BASE_URL";
 /// Who calls, in the form that Google asks of its partners.
 const CLIENT: &str = concat!("live-dub-dubber/", env!("CARGO_PKG_VERSION"));
 
@@ -65,6 +70,14 @@ impl Target {
         &self.endpoint
     }
 
+    /// The text of somebody else without what shows who calls.
+    pub fn redact(&self, text: &str) -> String {
+        match &self.identity {
+            Identity::Fixed(credential) => credential_of(credential).redact(text),
+            Identity::Account(tokens) => tokens.redact(text),
+        }
+    }
+
     /// What a person can do about a fault of this target.
     pub fn remedy(&self, fault: Fault) -> &'static str {
         match (&self.identity, fault) {
@@ -85,14 +98,19 @@ impl fmt::Debug for Target {
 
 /// Opens a connection. Dropping the future gives it up and leaves nothing behind. The caller sets the deadline.
 pub async fn dial(target: &Target) -> Result<Wire, Ending> {
-    dial_or_tell(target).await.map_err(|failure| {
-        tracing::debug!(endpoint = %target.endpoint, cause = failure.cause, "dial failed");
-        failure.ending
-    })
+    dial_or_tell(target).await.map_err(|failure| failure.ending)
 }
 
 /// As [`dial`], with the cause in words.
 pub async fn dial_or_tell(target: &Target) -> Result<Wire, Failure> {
+    let dialed = try_dial(target).await;
+    if let Err(failure) = &dialed {
+        tracing::debug!(endpoint = %target.endpoint, cause = failure.cause, "dial failed");
+    }
+    dialed
+}
+
+async fn try_dial(target: &Target) -> Result<Wire, Failure> {
     match &target.identity {
         Identity::Fixed(credential) => upgrade(target, credential).await,
         Identity::Account(tokens) => {
@@ -111,6 +129,41 @@ pub async fn dial_or_tell(target: &Target) -> Result<Wire, Failure> {
                 Ok(_) | Err(_) => tried,
             }
         }
+    }
+}
+
+/// Nobody answers where a setting points.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {place} is not reachable: {cause}; {remedy}")]
+pub struct Problem {
+    /// Name of the setting.
+    pub setting: &'static str,
+    /// Host and port that were tried.
+    pub place: String,
+    /// What happened.
+    pub cause: String,
+    /// What a person can do.
+    pub remedy: &'static str,
+}
+
+/// Whether the server of a target can be reached at all: name, address, proxy and TLS. No key is sent and nothing is
+/// asked, so it costs nothing and proves nothing more.
+pub async fn probe(target: &Target) -> Result<(), Problem> {
+    let url = target.endpoint.url();
+    let problem = |place: String, cause: String| Problem {
+        setting: BASE_URL,
+        place,
+        cause,
+        remedy: Fault::Unreachable.remedy(),
+    };
+    let Some(place) = url.parse().ok().and_then(|uri| Place::of(&uri)) else {
+        return Err(problem(url, "it is no address".to_owned()));
+    };
+    let opened = timeout(PROBE_WAIT, target.route.open(&place)).await;
+    let late = || Err(format!("no answer within {} s", PROBE_WAIT.as_secs()));
+    match opened.unwrap_or_else(|_| late()) {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(problem(place.authority(), cause)),
     }
 }
 

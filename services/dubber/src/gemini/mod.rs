@@ -2,5 +2,6 @@
 pub mod auth;
 pub mod dial;
 pub(crate) mod proxy;
+pub mod record;
 pub(crate) mod route;
 pub(crate) mod tls;

@@ -27,6 +27,10 @@ impl Proxies {
         let https = first(env, &["https_proxy", "HTTPS_PROXY"])?;
         let all = first(env, &["all_proxy", "ALL_PROXY"])?;
         let no = env.get("no_proxy").or_else(|| env.get("NO_PROXY"));
+        // The matcher takes a star for names only; curl takes it for addresses as well.
+        if no.is_some_and(|no| no.split(',').any(|entry| entry.trim() == "*")) {
+            return Ok(Self(Matcher::builder().build()));
+        }
         let matcher = Matcher::builder()
             .http(http)
             .https(https)

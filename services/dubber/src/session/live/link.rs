@@ -2,13 +2,15 @@
 //!
 //! What a connection says comes back through one queue; what it is told goes through one of its own. Closing needs no
 //! answer. Dropping [`Links`] ends every task.
-use crate::gemini::dial::{Target, Wire, dial};
+use crate::gemini::dial::{Target, Wire, dial_or_tell};
+use crate::gemini::record::{Record, Sender};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use gemini_live::{ClientMessage, Decoder, Ending, Frame, ServerMessage, encode};
 use gemini_session::ConnectionId;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -77,6 +79,7 @@ pub struct Links {
     /// Connections that took nothing any more.
     stuck: VecDeque<ConnectionId>,
     tasks: JoinSet<()>,
+    record: Option<Arc<Record>>,
 }
 
 impl Links {
@@ -90,7 +93,14 @@ impl Links {
             told,
             stuck: VecDeque::new(),
             tasks: JoinSet::new(),
+            record: None,
         }
+    }
+
+    /// Keeps a record of every connection from now on.
+    pub fn recorded(mut self, record: Arc<Record>) -> Self {
+        self.record = Some(record);
+        self
     }
 
     /// Where connections go.
@@ -107,6 +117,7 @@ impl Links {
         let link = Link {
             connection,
             tell: self.tell.clone(),
+            record: self.record.clone(),
         };
         self.tasks.spawn(link.run(self.target.clone(), orders));
     }
@@ -177,6 +188,7 @@ impl Links {
 struct Link {
     connection: ConnectionId,
     tell: mpsc::Sender<Told>,
+    record: Option<Arc<Record>>,
 }
 
 /// How writing came to its end.
@@ -190,7 +202,7 @@ enum Wrote {
 impl Link {
     async fn run(self, target: Target, mut orders: mpsc::Receiver<Order>) {
         let dialed = tokio::select! {
-            dialed = dial(&target) => dialed,
+            dialed = dial_or_tell(&target) => dialed,
             // Before it is open, the only order is to give it up.
             _ = orders.recv() => return,
         };
@@ -200,9 +212,20 @@ impl Link {
                     self.talk(wire, orders).await;
                 }
             }
-            Err(ending) => {
-                self.tell(What::Ended(ending)).await;
-            }
+            Err(failure) => self.end(failure.ending, Some(&failure.cause)).await,
+        }
+    }
+
+    async fn end(&self, ending: Ending, cause: Option<&str>) {
+        if let Some(record) = &self.record {
+            record.end(self.connection, &ending, cause);
+        }
+        self.tell(What::Ended(ending)).await;
+    }
+
+    fn keep(&self, sender: Sender, frame: &Frame) {
+        if let Some(record) = &self.record {
+            record.frame(self.connection, sender, frame);
         }
     }
 
@@ -228,7 +251,7 @@ impl Link {
             }
         };
         if let Some(ending) = ending {
-            self.tell(What::Ended(ending)).await;
+            self.end(ending, None).await;
         }
         // Reading on answers the other side's close, and takes its answer to ours.
         let rest = async { while let Some(Ok(_)) = stream.next().await {} };
@@ -252,6 +275,7 @@ impl Link {
                 // What broke it is the same for the session; the words may be anybody's.
                 Some(Err(_)) | None => return Some(Ending::Dropped),
             };
+            self.keep(Sender::Server, &frame);
             let what = match decoder.decode(&frame) {
                 Ok(decoded) => What::Said {
                     message: Box::new(decoded.message),
@@ -271,11 +295,16 @@ impl Link {
         // Without somebody who gives orders there is nobody to talk for.
         while let Some(order) = orders.recv().await {
             let (message, counts) = match order {
-                Order::Message(message) => match encode(&message) {
-                    Ok(Frame::Text(text)) => (Message::text(text), true),
-                    Ok(Frame::Binary(bytes)) => (Message::binary(bytes), true),
-                    Err(_) => return Wrote::Broken,
-                },
+                Order::Message(message) => {
+                    let Ok(frame) = encode(&message) else {
+                        return Wrote::Broken;
+                    };
+                    self.keep(Sender::Client, &frame);
+                    match frame {
+                        Frame::Text(text) => (Message::text(text), true),
+                        Frame::Binary(bytes) => (Message::binary(bytes), true),
+                    }
+                }
                 Order::Ping => (Message::Ping(Bytes::new()), false),
                 Order::Close => break,
             };
@@ -285,6 +314,9 @@ impl Link {
             if counts && !self.tell(What::Written).await {
                 break;
             }
+        }
+        if let Some(record) = &self.record {
+            record.leave(self.connection);
         }
         let bye = CloseFrame {
             code: CloseCode::Normal,

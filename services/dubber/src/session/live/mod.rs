@@ -7,7 +7,7 @@
 //! * It answers every fragment exactly once, with a settlement; speech is not tied to fragments.
 //! * It ends when the worker is done and all is answered, when the worker is gone or breaks the protocol, or when a
 //!   drain is over. A provider that is gone for good ends nothing: the programme goes on.
-mod link;
+pub(crate) mod link;
 mod obey;
 mod report;
 mod shown;

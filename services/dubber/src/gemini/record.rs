@@ -1,0 +1,150 @@
+//! A record of what went over the wire, without what shows who called.
+use super::dial::Target;
+use gemini_live::{Ending, Frame};
+use gemini_session::ConnectionId;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Longest text about an end that is kept.
+const WORDS_CHARS_MAX: usize = 500;
+
+/// Keeps frames in a file, if there is one, and how the last connection ended in words.
+///
+/// A line is a frame, as `gemini-twin --replay` plays it: `{"t_ms", "connection", "direction", "frame"}`. Sound and
+/// words are in it.
+#[derive(Debug)]
+pub struct Record {
+    target: Target,
+    began: Instant,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    file: Option<BufWriter<File>>,
+    broken: Option<io::Error>,
+    /// Connections that were closed from here: the answer to that is no act of the server.
+    left: Vec<ConnectionId>,
+    last_end: Option<String>,
+}
+
+/// Who sent a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// This program.
+    Client,
+    /// The service.
+    Server,
+}
+
+impl Record {
+    /// A record of connections with this target; frames are kept where a file is named.
+    pub fn new(target: Target, file: Option<&Path>) -> io::Result<Self> {
+        let file = file.map(File::create).transpose()?.map(BufWriter::new);
+        Ok(Self {
+            target,
+            began: Instant::now(),
+            kept: Mutex::new(Kept {
+                file,
+                ..Kept::default()
+            }),
+        })
+    }
+
+    /// A frame went over the wire.
+    pub fn frame(&self, connection: ConnectionId, sender: Sender, frame: &Frame) {
+        let (kind, text) = match frame {
+            Frame::Text(text) => ("text", Cow::Borrowed(text.as_str())),
+            Frame::Binary(bytes) => ("binary", String::from_utf8_lossy(bytes)),
+        };
+        self.write(connection, sender, json!({kind: self.target.redact(&text)}));
+    }
+
+    /// This program closes a connection.
+    pub fn leave(&self, connection: ConnectionId) {
+        self.write(
+            connection,
+            Sender::Client,
+            json!({"close": {"code": 1000, "reason": ""}}),
+        );
+        self.kept().left.push(connection);
+    }
+
+    /// A connection is gone, or never came to be; `cause` says more where the ending has no words.
+    pub fn end(&self, connection: ConnectionId, ending: &Ending, cause: Option<&str>) {
+        if self.kept().left.contains(&connection) {
+            return;
+        }
+        if let Ending::Closed { code, reason } = ending {
+            let reason = self.target.redact(reason);
+            self.write(
+                connection,
+                Sender::Server,
+                json!({"close": {"code": code, "reason": reason}}),
+            );
+        }
+        let words = self.target.redact(&words(ending, cause));
+        self.kept().last_end = Some(words.chars().take(WORDS_CHARS_MAX).collect());
+    }
+
+    /// How the last connection ended that this program did not close, in the words of whoever ended it.
+    pub fn last_end(&self) -> Option<String> {
+        self.kept().last_end.clone()
+    }
+
+    /// Writes out what is kept. Nothing is recorded any more.
+    pub fn finish(&self) -> io::Result<()> {
+        let mut kept = self.kept();
+        match (kept.file.take(), kept.broken.take()) {
+            (_, Some(error)) => Err(error),
+            (Some(mut file), None) => file.flush(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn write(&self, connection: ConnectionId, sender: Sender, frame: Value) {
+        let mut kept = self.kept();
+        let Some(file) = &mut kept.file else { return };
+        let direction = match sender {
+            Sender::Client => "client",
+            Sender::Server => "server",
+        };
+        let t_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let line = json!({"t_ms": t_ms, "connection": connection.0, "direction": direction, "frame": frame});
+        if let Err(error) = writeln!(file, "{line}") {
+            (kept.file, kept.broken) = (None, Some(error));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn words(ending: &Ending, cause: Option<&str>) -> String {
+    let said = match ending {
+        Ending::Closed { code, reason } => format!("closed with {code}: {reason}"),
+        Ending::Dropped => "the connection broke".to_owned(),
+        Ending::Unreachable => "nobody was reached".to_owned(),
+        Ending::Refused { status, message, .. } => {
+            format!("refused with status {status}: {}", one_line(message))
+        }
+        Ending::Errored(error) => format!("error {}: {}", error.status, one_line(&error.message)),
+    };
+    match (cause, ending) {
+        (Some(cause), Ending::Dropped | Ending::Unreachable) => cause.to_owned(),
+        // The cause of a refusal may know more than its status, such as whose token was refused.
+        (Some(cause), Ending::Refused { message, .. }) => format!("{cause}: {}", one_line(message)),
+        (Some(_) | None, _) => said,
+    }
+}
+
+/// A text of several lines in one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -117,6 +117,7 @@ pub struct Seen {
 
 /// Names of series that are read beside a case.
 const GAUGES: &[&str] = &[
+    "worker_speech_",
     "worker_dub_",
     "worker_phrases_",
     "worker_provider_",
@@ -170,6 +171,17 @@ impl Seen {
         for (name, value) in gauges(live, GAUGES) {
             self.gauges.entry(name).or_default().push(at_s, value);
         }
+    }
+
+    /// The looks, and the last value of each figure, for whoever looks into a failure.
+    pub fn render(&self) -> String {
+        let looks = self.looks.iter().map(|look| format!("{look:?}\n"));
+        let figures = self
+            .gauges
+            .iter()
+            .map(|(name, series)| format!("{name} {}\n", series.last().unwrap_or_default()));
+        let sessions = self.sessions.values().map(|session| format!("{session:#?}\n"));
+        looks.chain(figures).chain(sessions).collect()
     }
 
     /// The last value of a gauge or counter.
@@ -228,7 +240,10 @@ pub struct Ran {
 impl Ran {
     /// What was heard; takes seconds of CPU for a minute of sound.
     pub fn air(&self) -> Result<Air> {
-        Air::of(&self.case.programme, &self.recording, self.case.seconds)
+        let air = Air::of(&self.case.programme, &self.recording, self.case.seconds)?;
+        fs::write(self.dir.join("heard.txt"), air.render())?;
+        fs::write(self.dir.join("seen.txt"), self.seen.render())?;
+        Ok(air)
     }
 
     /// Wall clock at which the beginning of the programme came to the twin.

@@ -345,6 +345,7 @@ async fn metrics_have_their_names_logs_are_json_and_neither_tells_a_secret() {
         SHORT[0],
         SHORT[1],
         ("WORKER_GEMINI_API_KEY", key),
+        ("WORKER_STS_PROVIDER", "mock"),
         ("LOG_LEVEL", "debug"),
     ];
     let live = Live::start("observability", &settings).await.unwrap();

@@ -18,7 +18,7 @@ const SHORT: [(&str, &str); 2] = [
 ];
 
 /// A real tool; the test that needs it fails with the way to get it.
-fn tool(tool: Tool) -> std::path::PathBuf {
+pub fn tool(tool: Tool) -> std::path::PathBuf {
     let found = tools::find(tool, &Env::from_process());
     found
         .unwrap_or_else(|| panic!("no {tool} at hand: run `local-stack tools {}` once", tool.name()))
@@ -54,7 +54,7 @@ fn grpcurl(port: u16, arguments: &[&str]) -> String {
     ended.stdout
 }
 
-fn grpcurl_json(port: u16, request: &str, method: &str) -> Value {
+pub fn grpcurl_json(port: u16, request: &str, method: &str) -> Value {
     serde_json::from_str(&grpcurl(port, &["-d", request, method])).unwrap()
 }
 

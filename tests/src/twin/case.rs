@@ -11,6 +11,7 @@ use dub_proto::edge::v1::Worker;
 use local_stack::Stack;
 use local_stack::settings::Twin;
 use media_judge::publish::{PublishOptions, Publisher};
+use media_judge::units::{self, UnitReport};
 use media_judge::{Recorder, Recording};
 use std::collections::BTreeMap;
 use std::fs;
@@ -211,6 +212,12 @@ impl Seen {
             Some((look.at_ms, why.as_str(), remedy.as_str()))
         })
     }
+}
+
+/// The pictures of a case against its programme's.
+pub fn pictures(ran: &Ran) -> Result<UnitReport> {
+    let path = ran.recording.path.as_deref().context("nothing was recorded")?;
+    Ok(units::compare(&ran.case.programme.units, &units::read(path)?))
 }
 
 /// A duration in seconds.

@@ -61,7 +61,7 @@ impl Programme {
                 self.air
                     .phrase(PhraseEvent::Ended(MediaRange::new(ms(onset), ms(end))));
             }
-            let says = onset + LAG_MS <= at && at < end + LAG_MS && at % 100 == 0;
+            let says = onset + LAG_MS <= at && at < end + LAG_MS && at.is_multiple_of(100);
             if says && self.answered.contains(&index) {
                 self.air.speech(Speech {
                     earliest: ms(onset),
@@ -119,7 +119,7 @@ fn a_phrase_is_dubbed_and_what_nobody_says_stays_untouched() {
     let mut programme = Programme::new(Fallback::PassThrough);
     programme.air.session_opened(Deciding::ByPhrase);
     programme.run(0, 22_000);
-    for (onset, end) in programme.phrases[..3].to_vec() {
+    for (onset, end) in programme.phrases[..3].iter().copied() {
         assert_eq!(programme.heard(onset + 10, end - 50), Some(DUB), "{onset}");
         assert_eq!(
             programme.heard(end + 200, onset + 4_000),

@@ -43,7 +43,7 @@ const PRIOR: Beliefs = Beliefs {
     tail_spread: 1.0,
     ratio: 0.0,
     ratio_spread: 0.35,
-    extra_phrase: 1.6,
+    extra_phrase: 2.2,
 };
 
 /// The last matches.

@@ -77,7 +77,7 @@ impl Provider {
         // Nobody says a last word that he has not heard.
         let in_time = source.start + 400 <= free && source.end + 200 <= free + length;
         let glued = in_time && natural < free + 800 && rng.chance(self.glues);
-        let start = if glued { free } else { natural.max(free + 150) };
+        let start = if glued { free + rng.range(20, 60) } else { natural.max(free + 150) };
         say(rng, phrase, start, length, self.splits, words)
     }
 }

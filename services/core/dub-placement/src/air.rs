@@ -2,7 +2,7 @@
 use crate::align::Run;
 use crate::atoms::STEP;
 use crate::borders::{Border, border};
-use crate::lane::{Lane, seconds};
+use crate::lane::{Lane, Time, seconds};
 use crate::phrases::{Fate, Phrase};
 use crate::{Decision, Placement, Speech, Verdict};
 use media_types::{MediaRange, MediaTime};
@@ -19,6 +19,8 @@ const STARVED_MAX: MediaTime = MediaTime::from_millis(500);
 const HEARD_MAX: MediaTime = MediaTime::from_millis(60);
 /// By how much a phrase of the worker and one of the dubber differ.
 const SLACK: MediaTime = MediaTime::from_millis(250);
+/// How far the source may be ahead of what a provider was heard to have heard.
+const LIVE_AHEAD: MediaTime = MediaTime::from_millis(500);
 /// Answers to source that is older are none: at least this.
 const AGE_MIN: f64 = 9.5;
 /// How far from where it should be a border is looked for, in steps.
@@ -66,11 +68,15 @@ impl Placement {
     }
 
     fn replan(&mut self) {
-        let age_max = AGE_MIN.max(seconds(self.config.hold) + 1.0);
         let now = self.aired + self.config.hold;
-        let live = self.live.max(now.min(self.live + MediaTime::from_millis(500)));
+        let time = Time {
+            aired: self.aired,
+            now,
+            live: self.live.max(now.min(self.live + LIVE_AHEAD)),
+            age_max: AGE_MIN.max(seconds(self.config.hold) + 1.0),
+        };
         for lane in &mut self.lanes {
-            lane.replan(&self.phrases, self.estimates.beliefs(), live, self.aired, age_max);
+            lane.replan(&self.phrases, self.estimates.beliefs(), time);
         }
     }
 

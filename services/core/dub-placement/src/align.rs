@@ -32,6 +32,8 @@ const GAP_PRICE: f64 = 2.0 / 0.3;
 const PARTED: f64 = 3.0;
 const PARTED_REACH: f64 = 0.3;
 const AUDIBLE: f64 = 0.08;
+/// Spreads of the lag after which an answer is overdue.
+const OVERDUE: f64 = 2.0;
 /// What airs, and fits nothing any more.
 const CERTAIN: f64 = 20.0;
 /// By how much two detectors differ over where a phrase begins or ends, in seconds.
@@ -115,6 +117,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) arriving: bool,
     /// No answer follows its source by more, in seconds.
     pub(crate) age_max: f64,
+    /// How far the source has come, in seconds.
+    pub(crate) now: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -373,18 +377,36 @@ impl Scene<'_> {
         for pair in group.windows(2) {
             let (one, two) = (pair[0].end - pair[0].start, pair[1].end - pair[1].start);
             at += one * ratio;
-            let reach = PARTED_REACH * ratio * one.min(two);
+            let reach = PARTED_REACH * ratio * (one + two) / 2.0;
             let near = |pause: &&f64| (**pause - at).abs() < reach;
             cost += if stretch.pauses[..stretch.paused].iter().any(|pause| near(&pause)) { PARTED } else { 0.0 };
         }
         cost
     }
 
+    /// What it costs that a phrase has no answer yet: nothing before one must have come.
+    fn overdue(&self, phrase: usize) -> f64 {
+        let Some(spoken) = self.phrases.get(phrase).filter(|spoken| !spoken.open) else {
+            return 0.0;
+        };
+        let beliefs = self.beliefs;
+        let queue = self.sounds.last().map_or(spoken.end, Sound::end);
+        let begins = (spoken.start + beliefs.lag).max(queue) + OVERDUE * beliefs.lag_spread;
+        let ends = (spoken.end + beliefs.tail).max(queue) + beliefs.tail_spread;
+        match spoken.settled {
+            Some(_) => SKIP_SETTLED,
+            None if begins.max(ends) < self.now => SKIP,
+            None => 0.0,
+        }
+    }
+
     fn trace(&self, cells: &[Cell], width: usize) -> Vec<Run> {
         let atoms = self.sounds.len();
         let mut best = (f64::INFINITY, 0);
-        for phrase in 0..width {
-            let cost = cells[atoms * width + phrase].cost;
+        let mut overdue = 0.0;
+        for phrase in (0..width).rev() {
+            overdue += self.overdue(phrase);
+            let cost = cells[atoms * width + phrase].cost + overdue;
             if cost < best.0 {
                 best = (cost, phrase);
             }

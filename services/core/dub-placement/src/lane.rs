@@ -42,6 +42,19 @@ pub(crate) struct Dub {
     pub(crate) noted: bool,
 }
 
+/// Where everything stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// Everything before this is decided.
+    pub(crate) aired: MediaTime,
+    /// How far the source has come.
+    pub(crate) now: MediaTime,
+    /// Newest source that a provider heard.
+    pub(crate) live: MediaTime,
+    /// No answer follows its source by more, in seconds.
+    pub(crate) age_max: f64,
+}
+
 /// A line of answers.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -90,11 +103,9 @@ impl Lane {
         &mut self,
         phrases: &Phrases,
         beliefs: &Beliefs,
-        live: MediaTime,
-        aired: MediaTime,
-        age_max: f64,
+        time: Time,
     ) {
-        let arriving = self.is_arriving(aired);
+        let arriving = self.is_arriving(time.aired);
         while let Some(atom) = self.atoms.list.front().filter(|atom| atom.rest() == 0) {
             if atom.open && arriving {
                 break;
@@ -108,7 +119,7 @@ impl Lane {
         self.dirty = false;
         self.arriving = arriving;
         let sounds = self.sounds();
-        let spoken = spoken(phrases, live);
+        let spoken = spoken(phrases, time.live);
         let head = self.head.map(|dub| self.view(&dub, phrases));
         let scene = Scene {
             sounds: &sounds,
@@ -116,7 +127,8 @@ impl Lane {
             head,
             beliefs,
             arriving,
-            age_max,
+            age_max: time.age_max,
+            now: seconds(time.now),
         };
         self.plan = scene.align();
     }

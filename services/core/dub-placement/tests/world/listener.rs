@@ -5,6 +5,9 @@ use dub_placement::{Decision, Verdict};
 use media_types::{CHANNELS, MediaRange};
 use std::collections::BTreeMap;
 
+/// A dub that follows another within this time is right behind it, in milliseconds.
+const BREATH: i64 = 200;
+
 /// A stretch of one answer without a jump.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
@@ -138,7 +141,11 @@ impl Listener {
             if last < Some(heard.phrase) {
                 let onset = self.phrases[heard.phrase].start;
                 let error = (heard.start - onset).abs();
-                let queued = (heard.start - onset.max(end)).abs();
+                let queued = if onset < end + BREATH && end <= heard.start {
+                    (heard.start - end - BREATH).max(0)
+                } else {
+                    error
+                };
                 errors.push(error.min(queued));
                 last = Some(heard.phrase);
             }
@@ -224,7 +231,7 @@ impl Listener {
         for heard in &self.heard {
             if last < Some(heard.phrase) {
                 let onset = self.phrases[heard.phrase].start;
-                if (heard.start - onset).abs().min((heard.start - onset.max(end)).abs()) > 150 { bad.push(heard.phrase as u64); }
+                if (heard.start - onset).abs().min((heard.start - onset.max(end)).abs()) > 130 { bad.push(heard.phrase as u64); }
                 last = Some(heard.phrase);
             }
             end = heard.end;

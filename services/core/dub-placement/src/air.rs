@@ -116,6 +116,7 @@ impl Placement {
                     if let Some(lane) = self.lanes.get_mut(index) {
                         lane.part(step.max(placed));
                     }
+                    self.estimates.note_glue(true);
                     return Track::Again;
                 }
                 step - placed
@@ -309,6 +310,7 @@ impl Placement {
             return true;
         }
         self.figures.backlog = backlog;
+        self.estimates.note_glue(false);
         self.speaking = self.lanes.get(lane).map(|lane| lane.connection);
         self.settle(index, Verdict::Dubbed, phrase.onset, until, out);
         self.replace(lane, index);
@@ -333,6 +335,7 @@ impl Placement {
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
         if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed) {
             dub.phrases = phrase + 1 - run.phrase;
+            self.estimates.note_glue(true);
             return true;
         }
         false

@@ -348,14 +348,18 @@ impl Scene<'_> {
         let ratio = (stretch.length.max(0.05) / spoken.max(0.05)).ln() - self.beliefs.ratio;
         // What still arrives, or is still spoken, is judged by its start: it can only be too long already.
         let unfinished = stretch.arriving || last.open;
-        if !unfinished || (0.0 < ratio && !last.open) {
+        if !unfinished {
             cost += off(ratio / self.beliefs.ratio_spread);
+        } else if !last.open {
+            cost += off((ratio / self.beliefs.ratio_spread + 0.5).max(0.0));
         }
         if stretch.paced && !last.open {
             let late = stretch.end - last.end - self.beliefs.tail;
             let spread = self.beliefs.tail_spread;
-            if !unfinished || 0.0 < late {
+            if !unfinished {
                 cost += off((late.abs() - spread).max(0.0) / spread);
+            } else {
+                cost += off(late.max(0.0) / spread);
             }
             if !unfinished && stretch.end < last.end + TAIL_MIN {
                 cost += EARLY_END;

@@ -479,7 +479,7 @@ impl Placement {
             }
             let speaks = self.speaking == Some(lane.connection);
             let wanted = open.is_some_and(|open| lane.plan.iter().any(|run| open < run.phrase + run.phrases));
-            let old = |atom: &crate::atoms::Atom| !atom.open && atom.end() < self.aired - SLACK;
+            let old = |atom: &crate::atoms::Atom| !atom.open && atom.latest.1 < self.aired - SLACK;
             while !(wanted || speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
                 let left = lane.drop_atoms(1);
                 if index == newest {

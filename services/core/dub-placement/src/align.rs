@@ -6,8 +6,9 @@ use crate::estimates::Beliefs;
 
 /// Atoms that answer one group at most.
 const RUN_MAX: usize = 16;
-/// Phrases that one run answers at most.
+/// Phrases that one run answers at most; a turn answers as many as were said in its window.
 const GROUP_MAX: usize = 3;
+const GROUP_MAX_TURN: usize = 8;
 /// A phrase without an answer.
 const SKIP: f64 = 2.5;
 /// The same, if its original airs already.
@@ -115,6 +116,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) beliefs: &'a Beliefs,
     /// More of the last atom's run may come.
     pub(crate) arriving: bool,
+    /// The first sounds answer source that was sent again, faster than it was spoken: their lag tells nothing.
+    pub(crate) anew: bool,
     /// No answer follows its source by more, in seconds.
     pub(crate) age_max: f64,
     /// How far the source has come, in seconds.
@@ -154,6 +157,10 @@ struct Stretch {
 }
 
 impl Stretch {
+    fn group_max(&self) -> usize {
+        if self.paced { GROUP_MAX } else { GROUP_MAX_TURN }
+    }
+
     fn grow(&mut self, sound: &Sound, same_turn: bool) -> bool {
         let gap = sound.gap.max(0.0);
         if GAP_MAX < gap && !sound.first {
@@ -243,7 +250,8 @@ impl Scene<'_> {
             }
             stretch.arriving = self.arriving && atoms == self.sounds.len();
             let least = head.phrases.max(1);
-            for phrases in least..=GROUP_MAX.min(self.phrases.len().saturating_sub(first)).max(least) {
+            let most = stretch.group_max().min(self.phrases.len().saturating_sub(first));
+            for phrases in least..=most.max(least) {
                 // What airs, airs, whatever is believed of it by now; so does what it has begun.
                 let certain = phrases == least && (atoms == 0 || (atoms == 1 && head.mid));
                 let base = if certain { CERTAIN } else { f64::INFINITY };
@@ -307,7 +315,7 @@ impl Scene<'_> {
                 break;
             }
             stretch.arriving = self.arriving && last + 1 == self.sounds.len();
-            for phrases in 1..=GROUP_MAX.min(self.phrases.len() - phrase) {
+            for phrases in 1..=stretch.group_max().min(self.phrases.len() - phrase) {
                 if let Some(price) = self.fit(&stretch, phrase, phrases) {
                     let step = Step::Run { atoms, phrases };
                     let at = (atom + atoms) * width + phrase + phrases;
@@ -319,6 +327,9 @@ impl Scene<'_> {
 
     /// How far a run's start is off. An answer that queues behind the one before is not to blame.
     fn start_cost(&self, atom: usize, phrase: usize) -> f64 {
+        if self.anew && self.head.is_none() && atom == 0 {
+            return 0.0;
+        }
         let start = self.sounds[atom].start;
         let before = match atom.checked_sub(1).and_then(|before| self.sounds.get(before)) {
             Some(sound) => sound.end(),
@@ -354,7 +365,11 @@ impl Scene<'_> {
             cost += off((ratio / self.beliefs.ratio_spread + 0.5).max(0.0));
         }
         if stretch.paced && !last.open {
-            let late = stretch.end - last.end - self.beliefs.tail;
+            let mut due = last.end + self.beliefs.tail;
+            if self.anew {
+                due = due.max(stretch.start + spoken * self.beliefs.ratio.exp());
+            }
+            let late = stretch.end - due;
             let spread = self.beliefs.tail_spread;
             if !unfinished {
                 cost += off((late.abs() - spread).max(0.0) / spread);
@@ -393,6 +408,10 @@ impl Scene<'_> {
         let Some(spoken) = self.phrases.get(phrase).filter(|spoken| !spoken.open) else {
             return 0.0;
         };
+        if let Some(last) = self.sounds.last().filter(|last| last.turn.is_some()) {
+            let heard = spoken.start + SLACK < last.latest.1 && !self.arriving;
+            return if heard { SKIP } else { 0.0 };
+        }
         let beliefs = self.beliefs;
         let queue = self.sounds.last().map_or(spoken.end, Sound::end);
         let begins = (spoken.start + beliefs.lag).max(queue) + OVERDUE * beliefs.lag_spread;

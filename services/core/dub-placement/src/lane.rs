@@ -12,6 +12,8 @@ use media_types::{MediaTime, SAMPLE_RATE_HZ};
 const RUN_PAUSE: MediaTime = MediaTime::from_millis(450);
 /// The same for a provider that sends no silence, by the air's clock.
 const RUN_PAUSE_UNSEEN: MediaTime = MediaTime::from_millis(1_100);
+/// Source after which what was sent again has been caught up with.
+const CATCHING_UP: MediaTime = MediaTime::from_millis(20_000);
 /// Atoms that are aligned at once.
 const ALIGNED: usize = 96;
 /// Gap between the last sound of one connection and the first of the next: nobody knows.
@@ -127,6 +129,7 @@ impl Lane {
             head,
             beliefs,
             arriving,
+            anew: 0 < self.connection && time.live < self.from + CATCHING_UP,
             age_max: time.age_max,
             now: seconds(time.now),
         };
@@ -208,12 +211,10 @@ impl Lane {
 
     /// Leaves out the first atoms. Tells how many that were.
     pub(crate) fn drop_atoms(&mut self, count: usize) -> u64 {
-        let mut dropped = 0;
-        for _ in 0..count {
-            dropped += u64::from(self.atoms.list.pop_front().is_some());
-        }
+        let count = count.min(self.atoms.list.len());
+        self.atoms.list.drain(..count);
         self.dirty = true;
-        dropped
+        u64::try_from(count).unwrap_or(0)
     }
 
     /// A run begins to be said, or to be left out.

@@ -22,13 +22,7 @@ fn run(provider: Provider, hold: i64, seed: u64, count: usize) -> Outcome {
     let words = provider.words(&mut rng, &phrases);
     let mut world = World::new(hold, 4_000, &phrases);
     world.detect(&mut rng, &phrases, 40);
-    let connection = Connection {
-        number: 1,
-        opened: 0,
-        source: (0, i64::MAX / 96),
-        jitter: 60,
-        not_before: 0,
-    };
+    let connection = Connection::new(1, 0, (0, i64::MAX / 96), 60);
     connection.send(&mut rng, &words, &mut world);
     let figures = world.run();
     let errors = world.listener.errors();

@@ -34,6 +34,7 @@ fn align(sounds: &[Sound], phrases: &[Spoken], arriving: bool) -> Vec<(usize, us
         head: None,
         beliefs: estimates.beliefs(),
         arriving,
+        anew: false,
         age_max: 9.5,
         now: sounds.last().map_or(0.0, |sound| sound.end()),
     };

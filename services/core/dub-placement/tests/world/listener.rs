@@ -252,3 +252,14 @@ impl Listener {
         }
     }
 }
+impl Listener {
+    pub fn twice(&self) {
+        let mut newest = (0, -1);
+        for (i, h) in self.heard.iter().enumerate() {
+            if (h.phrase, h.first) < newest {
+                println!("TW {:?}", self.heard[i.saturating_sub(3)..i + 2].iter().map(|h| (h.phrase, h.first, h.last, h.start, h.end, self.phrases[h.phrase].start)).collect::<Vec<_>>());
+            }
+            newest = newest.max((h.phrase, h.last));
+        }
+    }
+}

@@ -162,7 +162,8 @@ mod tests {
         for _ in 0..4 {
             estimates.note(lag(4.0));
         }
-        assert_eq!(*estimates.beliefs(), PRIOR);
+        assert_eq!(estimates.beliefs().lag, PRIOR.lag);
+        assert_eq!(estimates.beliefs().lag_spread, PRIOR.lag_spread);
         estimates.note(lag(4.0));
         assert_eq!(estimates.beliefs().lag, 4.0);
         assert_eq!(estimates.beliefs().lag_spread, 0.5);

@@ -53,6 +53,8 @@ pub(crate) struct Time {
     pub(crate) now: MediaTime,
     /// Newest source that a provider heard.
     pub(crate) live: MediaTime,
+    /// Source from here on is answered anew by the next line.
+    pub(crate) until: Option<MediaTime>,
     /// No answer follows its source by more, in seconds.
     pub(crate) age_max: f64,
 }
@@ -101,12 +103,7 @@ impl Lane {
     }
 
     /// Aligns anew, where anything has changed.
-    pub(crate) fn replan(
-        &mut self,
-        phrases: &Phrases,
-        beliefs: &Beliefs,
-        time: Time,
-    ) {
+    pub(crate) fn replan(&mut self, phrases: &Phrases, beliefs: &Beliefs, time: Time) {
         let arriving = self.is_arriving(time.aired);
         while let Some(atom) = self.atoms.list.front().filter(|atom| atom.rest() == 0) {
             if atom.open && arriving {
@@ -129,6 +126,7 @@ impl Lane {
             head,
             beliefs,
             arriving,
+            until: time.until.map(seconds),
             anew: 0 < self.connection && time.live < self.from + CATCHING_UP,
             age_max: time.age_max,
             now: seconds(time.now),
@@ -246,6 +244,9 @@ impl Lane {
         let phrase = phrases.get(phrases.index_of(dub.phrase?)?)?;
         let end = phrase.end?;
         dub.noted = true;
+        if 0 < self.connection && dub.start < self.from + CATCHING_UP {
+            return None;
+        }
         let paced = dub.turn.is_none();
         let ratio = seconds(dub.length) / seconds(end - phrase.onset).max(0.05);
         Some(Match {

@@ -97,7 +97,11 @@ impl Provider {
         // Nobody says a last word that he has not heard.
         let in_time = source.start + 400 <= free && source.end + 200 <= free + length;
         let glued = in_time && natural < free + 800 && rng.chance(self.glues);
-        let start = if glued { free + rng.range(20, 60) } else { natural.max(free + 150) };
+        let start = if glued {
+            free + rng.range(20, 60)
+        } else {
+            natural.max(free + 150)
+        };
         say(rng, phrase, start, length, self.splits, words)
     }
 }
@@ -166,7 +170,8 @@ impl Connection {
 
     /// Source that it has heard at an instant.
     fn heard_at(&self, at: i64) -> i64 {
-        self.replays.map_or(at, |from| at.min(from + 2 * (at - self.opened).max(0)))
+        self.replays
+            .map_or(at, |from| at.min(from + 2 * (at - self.opened).max(0)))
     }
 
     /// A phrase, and when it hears it.
@@ -182,7 +187,8 @@ impl Connection {
 
     /// When it hears an instant of the source.
     pub fn hears(&self, source: i64) -> i64 {
-        self.replays.map_or(source, |from| source.max(self.opened + (source - from) / 2))
+        self.replays
+            .map_or(source, |from| source.max(self.opened + (source - from) / 2))
     }
 
     /// Sends words as pieces of sound, with the evidence for them. Returns when the last one came.

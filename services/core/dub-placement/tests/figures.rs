@@ -105,7 +105,7 @@ fn phrases_are_heard_at_their_onsets() {
         ("tail, 50 % glued", 55, 1_500, 0.15),
     ];
     for ((name, provider), bar) in scenarios().into_iter().zip(bars) {
-        let outcome = run(provider, 6_000, 2, 100);
+        let outcome = run(provider, 6_000, 2, 150);
         let told = format!(
             "{name}: p50 {} p95 {} ms, wrong {:.3}, {:?}",
             outcome.p50, outcome.p95, outcome.wrong, outcome.tally

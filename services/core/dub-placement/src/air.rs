@@ -1,10 +1,12 @@
 //! What begins to air: phrases decided for good, and their dubs put on the air's timeline.
+mod decisions;
+
 use crate::align::Run;
 use crate::atoms::STEP;
 use crate::borders::{Border, border};
-use crate::lane::{Lane, seconds};
-use crate::phrases::{Fate, Phrase};
-use crate::{Decision, Placement, Speech, Verdict};
+use crate::lane::{Lane, Time, seconds};
+use crate::phrases::Phrase;
+use crate::{Decision, Placement, Verdict};
 use media_types::{MediaRange, MediaTime};
 
 /// Sound is put this far ahead of what is decided, so that a dub that goes on does not fade at the end of each block.
@@ -19,6 +21,8 @@ const STARVED_MAX: MediaTime = MediaTime::from_millis(500);
 const HEARD_MAX: MediaTime = MediaTime::from_millis(60);
 /// By how much a phrase of the worker and one of the dubber differ.
 const SLACK: MediaTime = MediaTime::from_millis(250);
+/// How far the source may be ahead of what a provider was heard to have heard.
+const LIVE_AHEAD: MediaTime = MediaTime::from_millis(500);
 /// Answers to source that is older are none: at least this.
 const AGE_MIN: f64 = 9.5;
 /// How far from where it should be a border is looked for, in steps.
@@ -66,11 +70,18 @@ impl Placement {
     }
 
     fn replan(&mut self) {
-        let age_max = AGE_MIN.max(seconds(self.config.hold) + 1.0);
         let now = self.aired + self.config.hold;
-        let live = self.live.max(now.min(self.live + MediaTime::from_millis(500)));
-        for lane in &mut self.lanes {
-            lane.replan(&self.phrases, self.estimates.beliefs(), live, self.aired, age_max);
+        let time = Time {
+            aired: self.aired,
+            now,
+            live: self.live.max(now.min(self.live + LIVE_AHEAD)),
+            until: None,
+            age_max: AGE_MIN.max(seconds(self.config.hold) + 1.0),
+        };
+        let mut until = None;
+        for lane in self.lanes.iter_mut().rev() {
+            lane.replan(&self.phrases, self.estimates.beliefs(), Time { until, ..time });
+            until = Some(lane.from);
         }
     }
 
@@ -110,6 +121,7 @@ impl Placement {
                     if let Some(lane) = self.lanes.get_mut(index) {
                         lane.part(step.max(placed));
                     }
+                    self.estimates.note_glue(true);
                     return Track::Again;
                 }
                 step - placed
@@ -303,6 +315,7 @@ impl Placement {
             return true;
         }
         self.figures.backlog = backlog;
+        self.estimates.note_glue(false);
         self.speaking = self.lanes.get(lane).map(|lane| lane.connection);
         self.settle(index, Verdict::Dubbed, phrase.onset, until, out);
         self.replace(lane, index);
@@ -327,6 +340,7 @@ impl Placement {
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
         if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed) {
             dub.phrases = phrase + 1 - run.phrase;
+            self.estimates.note_glue(true);
             return true;
         }
         false
@@ -359,136 +373,5 @@ impl Placement {
             lane.begin(id, None);
             self.figures.speech_replaced_total += lane.drop_atoms(run.atoms);
         }
-    }
-
-    /// A phrase is decided.
-    fn settle(
-        &mut self,
-        index: usize,
-        verdict: Verdict,
-        from: MediaTime,
-        until: MediaTime,
-        out: &mut Vec<Decision>,
-    ) {
-        let number = self.next_number;
-        let Some(phrase) = self.phrases.get_mut(index) else {
-            return;
-        };
-        self.next_number += 1;
-        let from = from.max(phrase.onset);
-        let end = phrase.end.unwrap_or(until);
-        let part = MediaRange::new(from, end.max(from));
-        phrase.fate = Some(Fate {
-            number,
-            verdict,
-            decided_at: self.aired,
-            told: part.end,
-        });
-        out.push(Decision {
-            phrase: number,
-            part,
-            first: true,
-            verdict,
-        });
-        let open = phrase.end.is_none();
-        self.touch();
-        match verdict {
-            Verdict::Dubbed => {
-                self.figures.phrases_dubbed_total += 1;
-                let ahead = if open { AHEAD } else { MediaTime::ZERO };
-                self.keep_down(MediaRange::new(part.start, part.end + ahead));
-            }
-            Verdict::FellBack => {
-                self.figures.phrases_fell_back_total += 1;
-                self.fall_back(part);
-            }
-            Verdict::Overflowed => {
-                self.figures.phrases_overflowed_total += 1;
-                self.fall_back(part);
-            }
-        }
-    }
-
-    /// The original airs: what belongs before it is not heard behind it.
-    fn fall_back(&mut self, part: MediaRange) {
-        if part.is_empty() {
-            return;
-        }
-        self.fallback_end = self.fallback_end.max(part.end);
-        if let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) {
-            if let Some(found) = lane.note(&self.phrases) {
-                self.estimates.note(found);
-            }
-            if let Some(dub) = &mut lane.head {
-                dub.sealed = true;
-            }
-        }
-    }
-
-    /// Further parts of phrases that were still spoken when they were decided.
-    fn tell_parts(&mut self, until: MediaTime, out: &mut Vec<Decision>) {
-        let mut told = Vec::new();
-        for index in 0..self.phrases.list().len() {
-            let Some(phrase) = self.phrases.get_mut(index) else {
-                continue;
-            };
-            let end = phrase.end.unwrap_or(until);
-            let open = phrase.end.is_none();
-            let Some(fate) = phrase.fate.as_mut().filter(|fate| fate.told < end) else {
-                continue;
-            };
-            let part = MediaRange::new(fate.told, end);
-            fate.told = end;
-            told.push((part, open, *fate));
-        }
-        for (part, open, fate) in told {
-            out.push(Decision {
-                phrase: fate.number,
-                part,
-                first: false,
-                verdict: fate.verdict,
-            });
-            match fate.verdict {
-                Verdict::Dubbed => {
-                    let ahead = if open { AHEAD } else { MediaTime::ZERO };
-                    self.keep_down(MediaRange::new(part.start, part.end + ahead));
-                }
-                Verdict::FellBack | Verdict::Overflowed => {
-                    self.fallback_end = self.fallback_end.max(part.end);
-                }
-            }
-        }
-    }
-
-    /// Answers to source that has begun to air are not kept.
-    fn leave_out_old(&mut self) {
-        let open = self.phrases.first_open();
-        let newest = self.lanes.len().saturating_sub(1);
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.going_on().is_some_and(|run| 0 < run.atoms) {
-                continue;
-            }
-            let speaks = self.speaking == Some(lane.connection);
-            let wanted = open.is_some_and(|open| lane.plan.iter().any(|run| open < run.phrase + run.phrases));
-            let old = |atom: &crate::atoms::Atom| !atom.open && atom.end() < self.aired - SLACK;
-            while !(wanted || speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
-                let left = lane.drop_atoms(1);
-                if index == newest {
-                    self.figures.speech_late_total += left;
-                } else {
-                    self.figures.speech_replaced_total += left;
-                }
-            }
-        }
-    }
-
-    /// Everything that a piece can answer has aired without it.
-    pub(crate) fn is_over(&self, speech: &Speech) -> bool {
-        let can = |phrase: &&Phrase| {
-            speech.earliest < phrase.end.unwrap_or(self.live) + SLACK && phrase.onset < speech.latest + SLACK
-        };
-        let mut candidates = self.phrases.list().iter().filter(can).peekable();
-        candidates.peek().is_some()
-            && candidates.all(|phrase| phrase.fate.is_some_and(|fate| fate.verdict != Verdict::Dubbed))
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! A dynamic programme over (atoms used, phrases passed). Evidence is hard, everything else is a cost: how far a run's
 //! start, its end and its length are off what the provider did lately, phrases left out, sound that answers nothing.
+mod costs;
+
 use crate::estimates::Beliefs;
 
 /// Atoms that answer one group at most.
 const RUN_MAX: usize = 16;
-/// Phrases that one run answers at most.
+/// Phrases that one run answers at most; a turn answers as many as were said in its window.
 const GROUP_MAX: usize = 3;
+const GROUP_MAX_TURN: usize = 8;
 /// A phrase without an answer.
 const SKIP: f64 = 2.5;
 /// The same, if its original airs already.
@@ -32,6 +35,10 @@ const GAP_PRICE: f64 = 2.0 / 0.3;
 const PARTED: f64 = 3.0;
 const PARTED_REACH: f64 = 0.3;
 const AUDIBLE: f64 = 0.08;
+/// Spreads of the lag after which an answer is overdue.
+const OVERDUE: f64 = 2.0;
+/// The first answer to source that is answered anew, taken for the end of the one before.
+const BEGUN_ANEW: f64 = 4.0;
 /// What airs, and fits nothing any more.
 const CERTAIN: f64 = 20.0;
 /// By how much two detectors differ over where a phrase begins or ends, in seconds.
@@ -113,8 +120,14 @@ pub(crate) struct Scene<'a> {
     pub(crate) beliefs: &'a Beliefs,
     /// More of the last atom's run may come.
     pub(crate) arriving: bool,
+    /// The first sounds answer source that was sent again, faster than it was spoken: their lag tells nothing.
+    pub(crate) anew: bool,
+    /// Source from here on is answered anew by another line, in seconds.
+    pub(crate) until: Option<f64>,
     /// No answer follows its source by more, in seconds.
     pub(crate) age_max: f64,
+    /// How far the source has come, in seconds.
+    pub(crate) now: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,12 +157,18 @@ struct Stretch {
     latest: (f64, f64),
     paced: bool,
     arriving: bool,
+    /// Where its last sound begins.
+    last: f64,
     /// Where it pauses, from its beginning on.
     pauses: [f64; RUN_MAX + 1],
     paused: usize,
 }
 
 impl Stretch {
+    fn group_max(&self) -> usize {
+        if self.paced { GROUP_MAX } else { GROUP_MAX_TURN }
+    }
+
     fn grow(&mut self, sound: &Sound, same_turn: bool) -> bool {
         let gap = sound.gap.max(0.0);
         if GAP_MAX < gap && !sound.first {
@@ -162,6 +181,7 @@ impl Stretch {
             self.gaps += SKIP;
         }
         self.end = sound.end();
+        self.last = sound.start;
         if let Some(slot) = self.pauses.get_mut(self.paused).filter(|_| AUDIBLE <= gap) {
             *slot = self.length + gap / 2.0;
             self.paused += 1;
@@ -221,6 +241,7 @@ impl Scene<'_> {
             latest: (head.latest, head.latest),
             paced: head.turn.is_none(),
             arriving: false,
+            last: head.start,
             pauses: [0.0; RUN_MAX + 1],
             paused: 0,
         };
@@ -239,7 +260,8 @@ impl Scene<'_> {
             }
             stretch.arriving = self.arriving && atoms == self.sounds.len();
             let least = head.phrases.max(1);
-            for phrases in least..=GROUP_MAX.min(self.phrases.len().saturating_sub(first)).max(least) {
+            let most = stretch.group_max().min(self.phrases.len().saturating_sub(first));
+            for phrases in least..=most.max(least) {
                 // What airs, airs, whatever is believed of it by now; so does what it has begun.
                 let certain = phrases == least && (atoms == 0 || (atoms == 1 && head.mid));
                 let base = if certain { CERTAIN } else { f64::INFINITY };
@@ -288,6 +310,7 @@ impl Scene<'_> {
             latest: first.latest,
             paced,
             arriving: false,
+            last: first.start,
             pauses: [0.0; RUN_MAX + 1],
             paused: 0,
         };
@@ -303,7 +326,7 @@ impl Scene<'_> {
                 break;
             }
             stretch.arriving = self.arriving && last + 1 == self.sounds.len();
-            for phrases in 1..=GROUP_MAX.min(self.phrases.len() - phrase) {
+            for phrases in 1..=stretch.group_max().min(self.phrases.len() - phrase) {
                 if let Some(price) = self.fit(&stretch, phrase, phrases) {
                     let step = Step::Run { atoms, phrases };
                     let at = (atom + atoms) * width + phrase + phrases;
@@ -313,78 +336,13 @@ impl Scene<'_> {
         }
     }
 
-    /// How far a run's start is off. An answer that queues behind the one before is not to blame.
-    fn start_cost(&self, atom: usize, phrase: usize) -> f64 {
-        let start = self.sounds[atom].start;
-        let before = match atom.checked_sub(1).and_then(|before| self.sounds.get(before)) {
-            Some(sound) => sound.end(),
-            None => self.head.map_or(f64::NEG_INFINITY, |head| head.end),
-        };
-        let wanted = self.phrases[phrase].start + self.beliefs.lag;
-        let wanted = wanted.max((before + BREATH).min(start));
-        off((start - wanted) / self.beliefs.lag_spread)
-    }
-
-    /// What it costs that a stretch answers a group; nothing where it cannot.
-    fn fit(&self, stretch: &Stretch, phrase: usize, phrases: usize) -> Option<f64> {
-        let group = self.phrases.get(phrase..phrase + phrases)?;
-        let (first, last) = (group.first()?, group.last()?);
-        let possible = stretch.earliest < last.end + SLACK
-            && stretch.from < first.end + SLACK
-            && first.start <= stretch.latest.0 + SLACK
-            && last.start <= stretch.latest.1 + SLACK;
-        let too_old = stretch.paced && self.age_max < stretch.start - first.start;
-        let unheard = stretch.paced && stretch.end < last.start + CAUSAL;
-        if !possible || too_old || unheard {
-            return None;
-        }
-        let extra = self.beliefs.extra_phrase * (phrases - 1) as f64;
-        let mut cost = stretch.gaps + extra + self.parted(stretch, group);
-        let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
-        let ratio = (stretch.length.max(0.05) / spoken.max(0.05)).ln() - self.beliefs.ratio;
-        // What still arrives, or is still spoken, is judged by its start: it can only be too long already.
-        let unfinished = stretch.arriving || last.open;
-        if !unfinished || (0.0 < ratio && !last.open) {
-            cost += off(ratio / self.beliefs.ratio_spread);
-        }
-        if stretch.paced && !last.open {
-            let late = stretch.end - last.end - self.beliefs.tail;
-            let spread = self.beliefs.tail_spread;
-            if !unfinished || 0.0 < late {
-                cost += off((late.abs() - spread).max(0.0) / spread);
-            }
-            if !unfinished && stretch.end < last.end + TAIL_MIN {
-                cost += EARLY_END;
-            }
-        }
-        Some(cost)
-    }
-
-    /// Answers between which there is a pause are no group.
-    fn parted(&self, stretch: &Stretch, group: &[Spoken]) -> f64 {
-        let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
-        let ratio = if stretch.arriving {
-            self.beliefs.ratio.exp()
-        } else {
-            stretch.length / spoken.max(0.05)
-        };
-        let mut at = 0.0;
-        let mut cost = 0.0;
-        for pair in group.windows(2) {
-            let (one, two) = (pair[0].end - pair[0].start, pair[1].end - pair[1].start);
-            at += one * ratio;
-            let reach = PARTED_REACH * ratio * one.min(two);
-            let near = |pause: &&f64| (**pause - at).abs() < reach;
-            cost += if stretch.pauses[..stretch.paused].iter().any(|pause| near(&pause)) { PARTED } else { 0.0 };
-        }
-        cost
-    }
-
     fn trace(&self, cells: &[Cell], width: usize) -> Vec<Run> {
         let atoms = self.sounds.len();
         let mut best = (f64::INFINITY, 0);
-        for phrase in 0..width {
-            let cost = cells[atoms * width + phrase].cost;
+        let mut overdue = 0.0;
+        for phrase in (0..width).rev() {
+            overdue += self.overdue(phrase);
+            let cost = cells[atoms * width + phrase].cost + overdue;
             if cost < best.0 {
                 best = (cost, phrase);
             }
@@ -427,11 +385,6 @@ impl Scene<'_> {
         runs.reverse();
         runs
     }
-}
-
-/// The cost of being so many spreads off. Outliers are more frequent than a normal distribution has them.
-fn off(spreads: f64) -> f64 {
-    2.5 * (spreads * spreads / 4.0).ln_1p()
 }
 
 fn improve(cell: &mut Cell, cost: f64, step: Step) {

@@ -51,10 +51,6 @@ impl Atom {
         MediaTime::from_frames(i64::try_from(self.levels.len() * STEP_FRAMES).unwrap_or(0))
     }
 
-    pub(crate) fn end(&self) -> MediaTime {
-        self.start + self.length()
-    }
-
     /// Steps that are not placed yet.
     pub(crate) fn rest(&self) -> usize {
         self.levels.len().saturating_sub(self.placed)

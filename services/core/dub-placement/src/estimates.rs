@@ -8,6 +8,10 @@ const KEPT: usize = 40;
 const KEPT_OVER: usize = 12;
 /// Matches before which nothing is believed of the provider but what most do.
 const ENOUGH: usize = 5;
+/// Share of answers that are taken to follow the one before without a pause, until it is known; weighs as much as 20.
+const GLUED_BEFORE: f64 = 0.1;
+/// What a group costs besides being rare.
+const GLUE_PRICE: f64 = 0.0;
 /// Spread of a normal distribution over its median absolute deviation.
 const SPREAD: f64 = 1.4826;
 
@@ -43,13 +47,15 @@ const PRIOR: Beliefs = Beliefs {
     tail_spread: 1.0,
     ratio: 0.0,
     ratio_spread: 0.35,
-    extra_phrase: 1.6,
+    extra_phrase: 2.2,
 };
 
 /// The last matches.
 #[derive(Debug)]
 pub(crate) struct Estimates {
     matches: VecDeque<Match>,
+    /// Which of the last answers followed the one before without a pause.
+    glued: VecDeque<bool>,
     beliefs: Beliefs,
 }
 
@@ -57,6 +63,7 @@ impl Default for Estimates {
     fn default() -> Self {
         Self {
             matches: VecDeque::new(),
+            glued: VecDeque::new(),
             beliefs: PRIOR,
         }
     }
@@ -65,6 +72,15 @@ impl Default for Estimates {
 impl Estimates {
     pub(crate) fn beliefs(&self) -> &Beliefs {
         &self.beliefs
+    }
+
+    /// An answer follows the one before it without a pause, or with one: groups are as dear as they are rare.
+    pub(crate) fn note_glue(&mut self, glued: bool) {
+        if KEPT <= self.glued.len() {
+            self.glued.pop_front();
+        }
+        self.glued.push_back(glued);
+        self.renew();
     }
 
     pub(crate) fn note(&mut self, found: Match) {
@@ -98,6 +114,9 @@ impl Estimates {
 
     fn renew(&mut self) {
         let mut beliefs = PRIOR;
+        let glued = self.glued.iter().filter(|glued| **glued).count() as f64 + GLUED_BEFORE * 20.0;
+        let share = glued / (self.glued.len() as f64 + 20.0);
+        beliefs.extra_phrase = (GLUE_PRICE - share.ln()).clamp(1.0, 3.5);
         let lags = self.sorted(|found| found.lag);
         if let (Some(low), Some((_, spread))) = (quantile(&lags, 0.35), middle(&lags)) {
             (beliefs.lag, beliefs.lag_spread) = (low, spread.clamp(0.5, 2.0));
@@ -143,7 +162,8 @@ mod tests {
         for _ in 0..4 {
             estimates.note(lag(4.0));
         }
-        assert_eq!(*estimates.beliefs(), PRIOR);
+        assert_eq!(estimates.beliefs().lag, PRIOR.lag);
+        assert_eq!(estimates.beliefs().lag_spread, PRIOR.lag_spread);
         estimates.note(lag(4.0));
         assert_eq!(estimates.beliefs().lag, 4.0);
         assert_eq!(estimates.beliefs().lag_spread, 0.5);

@@ -12,6 +12,8 @@ use media_types::{MediaTime, SAMPLE_RATE_HZ};
 const RUN_PAUSE: MediaTime = MediaTime::from_millis(450);
 /// The same for a provider that sends no silence, by the air's clock.
 const RUN_PAUSE_UNSEEN: MediaTime = MediaTime::from_millis(1_100);
+/// Source after which what was sent again has been caught up with.
+const CATCHING_UP: MediaTime = MediaTime::from_millis(20_000);
 /// Atoms that are aligned at once.
 const ALIGNED: usize = 96;
 /// Gap between the last sound of one connection and the first of the next: nobody knows.
@@ -40,6 +42,21 @@ pub(crate) struct Dub {
     pub(crate) sealed: bool,
     /// Its figures tell nothing of the provider, or have been told.
     pub(crate) noted: bool,
+}
+
+/// Where everything stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// Everything before this is decided.
+    pub(crate) aired: MediaTime,
+    /// How far the source has come.
+    pub(crate) now: MediaTime,
+    /// Newest source that a provider heard.
+    pub(crate) live: MediaTime,
+    /// Source from here on is answered anew by the next line.
+    pub(crate) until: Option<MediaTime>,
+    /// No answer follows its source by more, in seconds.
+    pub(crate) age_max: f64,
 }
 
 /// A line of answers.
@@ -86,15 +103,8 @@ impl Lane {
     }
 
     /// Aligns anew, where anything has changed.
-    pub(crate) fn replan(
-        &mut self,
-        phrases: &Phrases,
-        beliefs: &Beliefs,
-        live: MediaTime,
-        aired: MediaTime,
-        age_max: f64,
-    ) {
-        let arriving = self.is_arriving(aired);
+    pub(crate) fn replan(&mut self, phrases: &Phrases, beliefs: &Beliefs, time: Time) {
+        let arriving = self.is_arriving(time.aired);
         while let Some(atom) = self.atoms.list.front().filter(|atom| atom.rest() == 0) {
             if atom.open && arriving {
                 break;
@@ -108,7 +118,7 @@ impl Lane {
         self.dirty = false;
         self.arriving = arriving;
         let sounds = self.sounds();
-        let spoken = spoken(phrases, live);
+        let spoken = spoken(phrases, time.live);
         let head = self.head.map(|dub| self.view(&dub, phrases));
         let scene = Scene {
             sounds: &sounds,
@@ -116,7 +126,10 @@ impl Lane {
             head,
             beliefs,
             arriving,
-            age_max,
+            until: time.until.map(seconds),
+            anew: 0 < self.connection && time.live < self.from + CATCHING_UP,
+            age_max: time.age_max,
+            now: seconds(time.now),
         };
         self.plan = scene.align();
     }
@@ -196,12 +209,10 @@ impl Lane {
 
     /// Leaves out the first atoms. Tells how many that were.
     pub(crate) fn drop_atoms(&mut self, count: usize) -> u64 {
-        let mut dropped = 0;
-        for _ in 0..count {
-            dropped += u64::from(self.atoms.list.pop_front().is_some());
-        }
+        let count = count.min(self.atoms.list.len());
+        self.atoms.list.drain(..count);
         self.dirty = true;
-        dropped
+        u64::try_from(count).unwrap_or(0)
     }
 
     /// A run begins to be said, or to be left out.
@@ -233,6 +244,9 @@ impl Lane {
         let phrase = phrases.get(phrases.index_of(dub.phrase?)?)?;
         let end = phrase.end?;
         dub.noted = true;
+        if 0 < self.connection && dub.start < self.from + CATCHING_UP {
+            return None;
+        }
         let paced = dub.turn.is_none();
         let ratio = seconds(dub.length) / seconds(end - phrase.onset).max(0.05);
         Some(Match {

@@ -115,6 +115,7 @@ impl Placement {
             return;
         }
         self.cut(from);
+        self.touch();
         self.lanes.push_back(Lane::new(connection, from));
         if LANES < self.lanes.len()
             && let Some(mut oldest) = self.lanes.pop_front()

@@ -22,13 +22,7 @@ fn run(provider: Provider, hold: i64, seed: u64, count: usize) -> Outcome {
     let words = provider.words(&mut rng, &phrases);
     let mut world = World::new(hold, 4_000, &phrases);
     world.detect(&mut rng, &phrases, 40);
-    let connection = Connection {
-        number: 1,
-        opened: 0,
-        source: (0, i64::MAX / 96),
-        jitter: 60,
-        not_before: 0,
-    };
+    let connection = Connection::new(1, 0, (0, i64::MAX / 96), 60);
     connection.send(&mut rng, &words, &mut world);
     let figures = world.run();
     let errors = world.listener.errors();
@@ -97,11 +91,32 @@ fn table(hold: i64, count: usize, seeds: std::ops::Range<u64>) {
     }
 }
 
+/// Bars: 1.5 times what a study of the method found, or what is reached where that is more.
 #[test]
 fn phrases_are_heard_at_their_onsets() {
-    for (name, provider) in scenarios().into_iter().take(5) {
-        let outcome = run(provider, 6_000, 1, 60);
-        assert!(outcome.p50 <= 45, "{name}: {}", outcome.p50);
+    let bars = [
+        ("tail", 45, 150, 0.055),
+        ("tail, 12 % omitted", 45, 150, 0.05),
+        ("tail, 25 % split", 45, 700, 0.08),
+        ("fastlag", 45, 160, 0.06),
+        ("steady 3 s", 45, 160, 0.02),
+        ("tail_late", 50, 3_500, 0.25),
+        ("tail, 20 % glued", 50, 1_300, 0.08),
+        ("tail, 50 % glued", 55, 1_500, 0.15),
+    ];
+    for ((name, provider), bar) in scenarios().into_iter().zip(bars) {
+        let outcome = run(provider, 6_000, 2, 150);
+        let told = format!(
+            "{name}: p50 {} p95 {} ms, wrong {:.3}, {:?}",
+            outcome.p50, outcome.p95, outcome.wrong, outcome.tally
+        );
+        println!("{told}");
+        assert_eq!(name, bar.0);
+        assert!(
+            outcome.p50 <= bar.1 && outcome.p95 <= bar.2 && outcome.wrong <= bar.3,
+            "{told}"
+        );
+        assert_eq!(outcome.tally.doubled + outcome.tally.out_of_order, 0, "{told}");
     }
 }
 
@@ -109,5 +124,5 @@ fn phrases_are_heard_at_their_onsets() {
 #[ignore = "minutes"]
 fn wide() {
     table(6_000, 300, 1..4);
-    //table(10_000, 300, 1..4);
+    table(10_000, 300, 1..4);
 }

@@ -34,7 +34,10 @@ fn align(sounds: &[Sound], phrases: &[Spoken], arriving: bool) -> Vec<(usize, us
         head: None,
         beliefs: estimates.beliefs(),
         arriving,
+        anew: false,
+        until: None,
         age_max: 9.5,
+        now: sounds.last().map_or(0.0, |sound| sound.end()),
     };
     let runs = scene.align();
     runs.iter()

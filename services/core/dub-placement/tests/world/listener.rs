@@ -5,6 +5,9 @@ use dub_placement::{Decision, Verdict};
 use media_types::{CHANNELS, MediaRange};
 use std::collections::BTreeMap;
 
+/// A dub that follows another within this time is right behind it, in milliseconds.
+const BREATH: i64 = 200;
+
 /// A stretch of one answer without a jump.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
@@ -138,7 +141,11 @@ impl Listener {
             if last < Some(heard.phrase) {
                 let onset = self.phrases[heard.phrase].start;
                 let error = (heard.start - onset).abs();
-                let queued = (heard.start - onset.max(end)).abs();
+                let queued = if onset < end + BREATH && end <= heard.start {
+                    (heard.start - end - BREATH).max(0)
+                } else {
+                    error
+                };
                 errors.push(error.min(queued));
                 last = Some(heard.phrase);
             }
@@ -164,84 +171,4 @@ pub fn quantile(sorted: &[i64], share: f64) -> i64 {
         .get((last as f64 * share).round() as usize)
         .copied()
         .unwrap_or(0)
-}
-
-impl Listener {
-    /// What happened around phrases that fell back though they were answered.
-    pub fn explain(&self, words: &[Word]) {
-        let fell: Vec<u64> = self
-            .decisions
-            .iter()
-            .filter(|d| d.first && d.verdict != Verdict::Dubbed)
-            .map(|d| d.phrase)
-            .collect();
-        let mut last = 0;
-        for number in fell {
-            if !words.iter().any(|w| w.phrase as u64 == number) {
-                continue;
-            }
-            println!("--- {number} fell back");
-            for i in (number.saturating_sub(2)).max(last)..number + 3 {
-                last = i + 1;
-                let Some(p) = self.phrases.get(i as usize) else {
-                    continue;
-                };
-                let w: Vec<_> = words.iter().filter(|w| w.phrase as u64 == i).collect();
-                let d = self.decisions.iter().find(|d| d.first && d.phrase == i);
-                let h: Vec<_> = self
-                    .heard
-                    .iter()
-                    .filter(|h| h.phrase as u64 == i)
-                    .map(|h| (h.start, h.end))
-                    .collect();
-                let mut gaps: Vec<_> = w
-                    .windows(2)
-                    .filter(|p| p[1].start - p[0].end >= 80)
-                    .map(|p| (p[0].end - w[0].start, p[1].start - p[0].end))
-                    .collect();
-                gaps.truncate(6);
-                println!(
-                    "{i}: {}..{} ({}) answer {:?}..{:?} ({}) {:?} heard {:?}..{:?} gaps {gaps:?}",
-                    p.start,
-                    p.end,
-                    p.end - p.start,
-                    w.first().map(|w| w.start),
-                    w.last().map(|w| w.end),
-                    w.last().map_or(0, |x| x.end - w[0].start),
-                    d.map(|d| d.verdict),
-                    h.first().map(|h| h.0),
-                    h.last().map(|h| h.1)
-                );
-            }
-        }
-    }
-}
-impl Listener {
-    pub fn strays(&self, words: &[Word]) {
-        let mut end = i64::MIN;
-        let mut last = None;
-        let mut bad = Vec::new();
-        for heard in &self.heard {
-            if last < Some(heard.phrase) {
-                let onset = self.phrases[heard.phrase].start;
-                if (heard.start - onset).abs().min((heard.start - onset.max(end)).abs()) > 150 { bad.push(heard.phrase as u64); }
-                last = Some(heard.phrase);
-            }
-            end = heard.end;
-        }
-        let mut last = 0;
-        for number in bad {
-            println!("--- {number}");
-            for i in (number.saturating_sub(2)).max(last)..number + 2 {
-                last = i + 1;
-                let Some(p) = self.phrases.get(i as usize) else { continue };
-                let w: Vec<_> = words.iter().filter(|w| w.phrase as u64 == i).collect();
-                let d = self.decisions.iter().find(|d| d.first && d.phrase == i);
-                let h: Vec<_> = self.heard.iter().filter(|h| h.phrase as u64 == i).map(|h| (h.start, h.end)).collect();
-                let mut gaps: Vec<_> = w.windows(2).filter(|p| p[1].start - p[0].end >= 80).map(|p| (p[0].end - w[0].start, p[1].start - p[0].end)).collect();
-                gaps.truncate(6);
-                println!("{i}: {}..{} ({}) answer {:?}..{:?} ({}) {:?} heard {:?}..{:?} gaps {gaps:?}", p.start, p.end, p.end-p.start, w.first().map(|w| w.start), w.last().map(|w| w.end), w.last().map_or(0,|x| x.end - w[0].start), d.map(|d| d.verdict), h.first().map(|h| h.0), h.last().map(|h|h.1));
-            }
-        }
-    }
 }

@@ -54,14 +54,34 @@ impl Provider {
         let mut free = 0;
         for (number, phrase) in phrases.iter().enumerate() {
             if !rng.chance(self.omits) {
-                free = self.answer(rng, number, *phrase, free, &mut words);
+                let spoken = phrase.end - phrase.start;
+                free = self.answer(rng, number, (*phrase, spoken), free, &mut words);
             }
         }
         words
     }
 
-    fn answer(&self, rng: &mut Rng, phrase: usize, source: Phrase, free: i64, words: &mut Vec<Word>) -> i64 {
-        let spoken = (source.end - source.start) as f64;
+    /// What it says of phrases that do not end before an instant of the source, as it heard them.
+    pub fn words_from(&self, rng: &mut Rng, phrases: &[(Phrase, Phrase)], from: i64) -> Vec<Word> {
+        let mut words = Vec::new();
+        let mut free = 0;
+        for (number, (own, heard)) in phrases.iter().enumerate() {
+            if from < own.end {
+                free = self.answer(rng, number, (*heard, own.end - own.start), free, &mut words);
+            }
+        }
+        words
+    }
+
+    fn answer(
+        &self,
+        rng: &mut Rng,
+        phrase: usize,
+        (source, spoken): (Phrase, i64),
+        free: i64,
+        words: &mut Vec<Word>,
+    ) -> i64 {
+        let spoken = spoken as f64;
         let (start, length) = match self.answer {
             Answer::Tail { mean, spread } => {
                 let end = source.end + (mean + spread * rng.normal()).max(150.0) as i64;
@@ -77,7 +97,11 @@ impl Provider {
         // Nobody says a last word that he has not heard.
         let in_time = source.start + 400 <= free && source.end + 200 <= free + length;
         let glued = in_time && natural < free + 800 && rng.chance(self.glues);
-        let start = if glued { free } else { natural.max(free + 150) };
+        let start = if glued {
+            free + rng.range(20, 60)
+        } else {
+            natural.max(free + 150)
+        };
         say(rng, phrase, start, length, self.splits, words)
     }
 }
@@ -124,9 +148,49 @@ pub struct Connection {
     pub jitter: i64,
     /// Nothing of it comes before this.
     pub not_before: i64,
+    /// Nothing of it comes behind this.
+    pub dies: i64,
+    /// It is sent the source again, from an instant on, and at twice real time.
+    pub replays: Option<i64>,
 }
 
 impl Connection {
+    /// A connection that is healthy.
+    pub fn new(number: u64, opened: i64, source: (i64, i64), jitter: i64) -> Self {
+        Self {
+            number,
+            opened,
+            source,
+            jitter,
+            not_before: 0,
+            dies: i64::MAX,
+            replays: None,
+        }
+    }
+
+    /// Source that it has heard at an instant.
+    fn heard_at(&self, at: i64) -> i64 {
+        self.replays
+            .map_or(at, |from| at.min(from + 2 * (at - self.opened).max(0)))
+    }
+
+    /// A phrase, and when it hears it.
+    pub fn as_heard(&self, phrase: Phrase) -> (Phrase, Phrase) {
+        let start = self.hears(phrase.start);
+        let length = phrase.end - phrase.start;
+        let heard = Phrase {
+            start,
+            end: self.hears(phrase.end).max(start + length / 2),
+        };
+        (phrase, heard)
+    }
+
+    /// When it hears an instant of the source.
+    pub fn hears(&self, source: i64) -> i64 {
+        self.replays
+            .map_or(source, |from| source.max(self.opened + (source - from) / 2))
+    }
+
     /// Sends words as pieces of sound, with the evidence for them. Returns when the last one came.
     pub fn send(&self, rng: &mut Rng, words: &[Word], world: &mut World) -> i64 {
         let Some(last) = words.last() else { return 0 };
@@ -142,7 +206,10 @@ impl Connection {
             }
             let loud = words.get(next).is_some_and(|word| word.start < until);
             came = came.max(until + 40 + rng.range(0, self.jitter + 1));
-            let latest = (until - 40).min(self.source.1);
+            if self.dies < until {
+                break;
+            }
+            let latest = self.heard_at(until - 40).min(self.source.1);
             let speech = Speech {
                 earliest: ms((until - ANSWERED).max(self.source.0)),
                 latest: ms(latest),

@@ -1,0 +1,138 @@
+//! What is decided: phrases told for good, part by part, and what is never heard because of it.
+use super::{AHEAD, SLACK};
+use crate::phrases::{Fate, Phrase};
+use crate::{Decision, Placement, Speech, Verdict};
+use media_types::{MediaRange, MediaTime};
+
+impl Placement {
+    /// A phrase is decided.
+    pub(super) fn settle(
+        &mut self,
+        index: usize,
+        verdict: Verdict,
+        from: MediaTime,
+        until: MediaTime,
+        out: &mut Vec<Decision>,
+    ) {
+        let number = self.next_number;
+        let Some(phrase) = self.phrases.get_mut(index) else {
+            return;
+        };
+        self.next_number += 1;
+        let from = from.max(phrase.onset);
+        let end = phrase.end.unwrap_or(until);
+        let part = MediaRange::new(from, end.max(from));
+        phrase.fate = Some(Fate {
+            number,
+            verdict,
+            decided_at: self.aired,
+            told: part.end,
+        });
+        out.push(Decision {
+            phrase: number,
+            part,
+            first: true,
+            verdict,
+        });
+        let open = phrase.end.is_none();
+        self.touch();
+        match verdict {
+            Verdict::Dubbed => {
+                self.figures.phrases_dubbed_total += 1;
+                let ahead = if open { AHEAD } else { MediaTime::ZERO };
+                self.keep_down(MediaRange::new(part.start, part.end + ahead));
+            }
+            Verdict::FellBack => {
+                self.figures.phrases_fell_back_total += 1;
+                self.fall_back(part);
+            }
+            Verdict::Overflowed => {
+                self.figures.phrases_overflowed_total += 1;
+                self.fall_back(part);
+            }
+        }
+    }
+
+    /// The original airs: what belongs before it is not heard behind it.
+    pub(super) fn fall_back(&mut self, part: MediaRange) {
+        if part.is_empty() {
+            return;
+        }
+        self.fallback_end = self.fallback_end.max(part.end);
+        if let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) {
+            if let Some(found) = lane.note(&self.phrases) {
+                self.estimates.note(found);
+            }
+            if let Some(dub) = &mut lane.head {
+                dub.sealed = true;
+            }
+        }
+    }
+
+    /// Further parts of phrases that were still spoken when they were decided.
+    pub(super) fn tell_parts(&mut self, until: MediaTime, out: &mut Vec<Decision>) {
+        let mut told = Vec::new();
+        for index in 0..self.phrases.list().len() {
+            let Some(phrase) = self.phrases.get_mut(index) else {
+                continue;
+            };
+            let end = phrase.end.unwrap_or(until);
+            let open = phrase.end.is_none();
+            let Some(fate) = phrase.fate.as_mut().filter(|fate| fate.told < end) else {
+                continue;
+            };
+            let part = MediaRange::new(fate.told, end);
+            fate.told = end;
+            told.push((part, open, *fate));
+        }
+        for (part, open, fate) in told {
+            out.push(Decision {
+                phrase: fate.number,
+                part,
+                first: false,
+                verdict: fate.verdict,
+            });
+            match fate.verdict {
+                Verdict::Dubbed => {
+                    let ahead = if open { AHEAD } else { MediaTime::ZERO };
+                    self.keep_down(MediaRange::new(part.start, part.end + ahead));
+                }
+                Verdict::FellBack | Verdict::Overflowed => {
+                    self.fallback_end = self.fallback_end.max(part.end);
+                }
+            }
+        }
+    }
+
+    /// Answers to source that has begun to air are not kept.
+    pub(super) fn leave_out_old(&mut self) {
+        let open = self.phrases.first_open();
+        let newest = self.lanes.len().saturating_sub(1);
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.going_on().is_some_and(|run| 0 < run.atoms) {
+                continue;
+            }
+            let speaks = self.speaking == Some(lane.connection);
+            let wanted = open.is_some_and(|open| lane.plan.iter().any(|run| open < run.phrase + run.phrases));
+            let old = |atom: &crate::atoms::Atom| !atom.open && atom.latest.1 < self.aired - SLACK;
+            while !(wanted || speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
+                let left = lane.drop_atoms(1);
+                if index == newest {
+                    self.figures.speech_late_total += left;
+                } else {
+                    self.figures.speech_replaced_total += left;
+                }
+            }
+        }
+    }
+
+    /// Everything that a piece can answer has aired without it.
+    pub(crate) fn is_over(&self, speech: &Speech) -> bool {
+        let can = |phrase: &&Phrase| {
+            speech.earliest < phrase.end.unwrap_or(self.live) + SLACK && phrase.onset < speech.latest + SLACK
+        };
+        let mut candidates = self.phrases.list().iter().filter(can).peekable();
+        candidates.peek().is_some()
+            && candidates.all(|phrase| phrase.fate.is_some_and(|fate| fate.verdict != Verdict::Dubbed))
+    }
+}

@@ -1,0 +1,118 @@
+//! What it costs that a run of atoms answers a group of phrases.
+use super::*;
+
+impl Scene<'_> {
+    /// How far a run's start is off. An answer that queues behind the one before is not to blame.
+    pub(super) fn start_cost(&self, atom: usize, phrase: usize) -> f64 {
+        if self.anew && self.head.is_none() && atom == 0 {
+            return 0.0;
+        }
+        let start = self.sounds[atom].start;
+        let before = match atom.checked_sub(1).and_then(|before| self.sounds.get(before)) {
+            Some(sound) => sound.end(),
+            None => self.head.map_or(f64::NEG_INFINITY, |head| head.end),
+        };
+        let wanted = self.phrases[phrase].start + self.beliefs.lag;
+        let wanted = wanted.max((before + BREATH).min(start));
+        off((start - wanted) / self.beliefs.lag_spread)
+    }
+
+    /// What it costs that a stretch answers a group; nothing where it cannot.
+    pub(super) fn fit(&self, stretch: &Stretch, phrase: usize, phrases: usize) -> Option<f64> {
+        let group = self.phrases.get(phrase..phrase + phrases)?;
+        let (first, last) = (group.first()?, group.last()?);
+        let possible = stretch.earliest < last.end + SLACK
+            && stretch.from < first.end + SLACK
+            && first.start <= stretch.latest.0 + SLACK
+            && last.start <= stretch.latest.1 + SLACK;
+        let too_old = stretch.paced && self.age_max < stretch.start - first.start;
+        let unheard = stretch.paced && stretch.end < last.start + CAUSAL;
+        if !possible || too_old || unheard {
+            return None;
+        }
+        let extra = self.beliefs.extra_phrase * (phrases - 1) as f64;
+        let mut cost = stretch.gaps + extra + self.parted(stretch, group);
+        // What another line answers anew begins after this, and so does its first answer.
+        let begun_anew = |until| last.end < until + SLACK && until + self.beliefs.lag - BREATH < stretch.last;
+        cost += if self.until.is_some_and(begun_anew) {
+            BEGUN_ANEW
+        } else {
+            0.0
+        };
+        let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
+        let ratio = (stretch.length.max(0.05) / spoken.max(0.05)).ln() - self.beliefs.ratio;
+        // What still arrives, or is still spoken, is judged by its start: it can only be too long already.
+        let unfinished = stretch.arriving || last.open;
+        if !unfinished {
+            cost += off(ratio / self.beliefs.ratio_spread);
+        } else if !last.open {
+            cost += off((ratio / self.beliefs.ratio_spread + 0.5).max(0.0));
+        }
+        if stretch.paced && !last.open {
+            let mut due = last.end + self.beliefs.tail;
+            if self.anew {
+                due = due.max(stretch.start + spoken * self.beliefs.ratio.exp());
+            }
+            let late = stretch.end - due;
+            let spread = self.beliefs.tail_spread;
+            if !unfinished {
+                cost += off((late.abs() - spread).max(0.0) / spread);
+            } else {
+                cost += off(late.max(0.0) / spread);
+            }
+            if !unfinished && stretch.end < last.end + TAIL_MIN {
+                cost += EARLY_END;
+            }
+        }
+        Some(cost)
+    }
+
+    /// Answers between which there is a pause are no group.
+    fn parted(&self, stretch: &Stretch, group: &[Spoken]) -> f64 {
+        let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
+        let ratio = if stretch.arriving {
+            self.beliefs.ratio.exp()
+        } else {
+            stretch.length / spoken.max(0.05)
+        };
+        let mut at = 0.0;
+        let mut cost = 0.0;
+        for pair in group.windows(2) {
+            let (one, two) = (pair[0].end - pair[0].start, pair[1].end - pair[1].start);
+            at += one * ratio;
+            let reach = PARTED_REACH * ratio * (one + two) / 2.0;
+            let near = |pause: &&f64| (**pause - at).abs() < reach;
+            cost += if stretch.pauses[..stretch.paused].iter().any(|pause| near(&pause)) {
+                PARTED
+            } else {
+                0.0
+            };
+        }
+        cost
+    }
+
+    /// What it costs that a phrase has no answer yet: nothing before one must have come.
+    pub(super) fn overdue(&self, phrase: usize) -> f64 {
+        let Some(spoken) = self.phrases.get(phrase).filter(|spoken| !spoken.open) else {
+            return 0.0;
+        };
+        if let Some(last) = self.sounds.last().filter(|last| last.turn.is_some()) {
+            let heard = spoken.start + SLACK < last.latest.1 && !self.arriving;
+            return if heard { SKIP } else { 0.0 };
+        }
+        let beliefs = self.beliefs;
+        let queue = self.sounds.last().map_or(spoken.end, Sound::end);
+        let begins = (spoken.start + beliefs.lag).max(queue) + OVERDUE * beliefs.lag_spread;
+        let ends = (spoken.end + beliefs.tail).max(queue) + beliefs.tail_spread;
+        match spoken.settled {
+            Some(_) => SKIP_SETTLED,
+            None if begins.max(ends) < self.now => SKIP,
+            None => 0.0,
+        }
+    }
+}
+
+/// The cost of being so many spreads off. Outliers are more frequent than a normal distribution has them.
+fn off(spreads: f64) -> f64 {
+    2.5 * (spreads * spreads / 4.0).ln_1p()
+}

@@ -24,7 +24,7 @@ struct Common {
     #[arg(long)]
     list: bool,
     /// Stacks at a time; the default fits two cores
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     jobs: usize,
 }
 

@@ -22,9 +22,11 @@ const MARKS_HZ: f64 = 4_700.0;
 const MARK_DB: f64 = -45.0;
 /// The original is heard as such down to this gain; under a dub it has less.
 const ORIGINAL_DB: f64 = -7.0;
-/// A dub is heard at most so long before and behind its phrase.
-const BEFORE_S: f64 = 3.0;
+/// A dub is looked for so long before and behind its phrase.
+const BEFORE_S: f64 = 20.0;
 const BEHIND_S: f64 = 60.0;
+/// A dub that begins so long before its phrase is another's.
+const EARLY_S: f64 = 0.75;
 /// What stands in front of this is where the stream was joined.
 const SETTLED_S: f64 = 4.0;
 /// What is said so shortly before the end of the programme is not judged: its end is another matter.
@@ -187,6 +189,20 @@ impl Air {
     pub fn doubled(&self) -> Vec<u16> {
         let doubled = self.heard.iter().filter(|it| it.doubled() > 0);
         doubled.map(|it| it.spoken.number).collect()
+    }
+
+    /// Numbers of phrases whose dub began clearly before them: it was taken for another's.
+    pub fn early(&self) -> Vec<u16> {
+        let first = |it: &&Heard| {
+            it.dub
+                .first()
+                .is_some_and(|(_, at_s)| at_s - it.spoken.start_s < -EARLY_S)
+        };
+        self.heard
+            .iter()
+            .filter(first)
+            .map(|it| it.spoken.number)
+            .collect()
     }
 
     /// Seconds of speech in which the original was heard as such.

@@ -211,6 +211,10 @@ impl Verdict<'_> {
             let phrases = few(&self.air.out_of_order);
             self.say(format!("out of order: {phrases}"));
         }
+        let early = self.air.early();
+        if !early.is_empty() {
+            self.say(format!("before their phrases: {}", few(&early)));
+        }
         if self.air.foreign > 0 {
             let foreign = self.air.foreign;
             self.say(format!("{foreign} parts of no phrase"));

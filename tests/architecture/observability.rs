@@ -3,7 +3,7 @@
 
 use crate::tree::{expect_none, files, text};
 use dubber::metrics::{Direction, FragmentStatus, Queue};
-use media_edge::link::lines::View;
+use media_edge::link::lines::{Phrases, View};
 use media_types::{ErrorClass, MediaTime, StreamId, StsMode};
 use orchestrator::metrics::HookLabels;
 use serde_json::Value;
@@ -58,6 +58,10 @@ fn registries() -> Vec<service_kit::Metrics> {
     );
     let now = View {
         counters: counters.into_iter().map(|name| (name, 1)).collect(),
+        phrases: Phrases {
+            provider_lag_ms: Some(1_000),
+            ..Phrases::default()
+        },
         ..View::default()
     };
     metrics.worker_started();

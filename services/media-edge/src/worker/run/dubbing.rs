@@ -116,9 +116,9 @@ impl Worker {
                     self.traces.settled(now, seq, Some("session lost"));
                 }
                 if was_connected {
-                    tracing::warn!(message, "dub session lost, the original airs");
+                    tracing::warn!(cause = message, "dub session lost, the original airs");
                 } else {
-                    tracing::debug!(message, "dubber is not there");
+                    tracing::debug!(cause = message, "dubber is not there");
                 }
             }
             DubEvent::Speech(speech) => self.on_speech(now, *speech),
@@ -175,17 +175,19 @@ impl Worker {
             && self.dub.breaker_is(state)
         {
             match state {
-                Breaker::Open => tracing::warn!(class, message, "breaker is open, the fallback airs"),
-                Breaker::HalfOpen => tracing::info!(message, "breaker lets one try through"),
-                Breaker::Closed => tracing::info!(message, "breaker is closed"),
+                Breaker::Open => tracing::warn!(class, cause = message, "breaker is open, the fallback airs"),
+                Breaker::HalfOpen => tracing::info!(cause = message, "breaker lets one try through"),
+                Breaker::Closed => tracing::info!(cause = message, "breaker is closed"),
             }
         }
         match topic {
             Topic::Fault if self.faults.is_news(now, message) => {
-                tracing::warn!(class, message, "dubber tells of a fault");
+                tracing::warn!(class, cause = message, "dubber tells of a fault");
             }
-            Topic::Turn => tracing::info!(message, "dubber says"),
-            Topic::Fault | Topic::Breaker | Topic::Other => tracing::debug!(class, message, "dubber says"),
+            Topic::Turn => tracing::info!(cause = message, "dubber says"),
+            Topic::Fault | Topic::Breaker | Topic::Other => {
+                tracing::debug!(class, cause = message, "dubber says")
+            }
         }
     }
 
@@ -205,10 +207,10 @@ impl Worker {
         if let Some(class) = error {
             if self.dub.breaker() == Breaker::Open {
                 // One state, told once; the fragment is one of many that it costs.
-                tracing::debug!(fragment = %seq, class = class.as_str(), message, "fragment failed, the breaker is open");
+                tracing::debug!(fragment = %seq, class = class.as_str(), cause = message, "fragment failed, the breaker is open");
                 self.air.blame(seq, Reason::BreakerOpen);
             } else {
-                tracing::warn!(fragment = %seq, class = class.as_str(), message, "fragment failed at the provider");
+                tracing::warn!(fragment = %seq, class = class.as_str(), cause = message, "fragment failed at the provider");
                 self.air.blame(seq, reason_of(class));
             }
         } else {

@@ -42,7 +42,7 @@ impl Worker {
                 self.view.detail = format!("{}: {}", notice.element, notice.message);
             }
             Frame::Ended(ended) => {
-                tracing::info!(reason = ?ended.reason, message = ended.message, "ingest ends");
+                tracing::info!(reason = ?ended.reason, cause = ended.message, "ingest ends");
                 self.view.detail = ended.message;
             }
         }

@@ -94,6 +94,8 @@ pub struct Live {
     collecting: bool,
     source: Source,
     source_pause: Option<Instant>,
+    /// Probability of speech in the newest sound of the source.
+    speech_probability: Option<f32>,
     voice: Voice,
     voice_pause: Option<Instant>,
     /// Traces of fragments that have no settlement.
@@ -158,6 +160,7 @@ impl Ready {
             collecting: false,
             source,
             source_pause: None,
+            speech_probability: None,
             voice: Voice::default(),
             voice_pause: None,
             book: BTreeMap::new(),

@@ -90,6 +90,7 @@ impl Live {
             return Ok(());
         }
         self.source_pause = Some(Instant::now() + SOURCE_PAUSE);
+        self.speech_probability = audio.speech_probability;
         match self.source.push(audio.start, &audio.pcm) {
             Ok(blocks) => {
                 for block in blocks {
@@ -112,7 +113,7 @@ impl Live {
             Ok(Some(block)) => self.tell(Fact::AudioArrived {
                 start: block.start,
                 pcm: block.pcm,
-                speech_probability: None,
+                speech_probability: self.speech_probability,
             }),
             Ok(None) => {}
             Err(error) => self.warn_of_sound("source sound cannot be converted", &error),
@@ -164,6 +165,7 @@ impl Live {
     /// Everything that is not settled never will be.
     pub(super) fn conclude(&mut self) {
         self.end_voice();
+        self.tell_usage();
         let stops = || {
             failure(
                 ErrorClass::Closed,

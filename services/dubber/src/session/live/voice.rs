@@ -148,14 +148,14 @@ mod tests {
         }
     }
 
-    /// Largest step from one frame to the next, and whether both sides are the same.
+    /// Largest step from one frame to the next, the first and the last 10 ms aside, and whether both sides are the same.
     fn largest_step(pieces: &[Piece]) -> (i32, bool) {
         let all: Vec<i16> = pieces
             .iter()
             .flat_map(|piece| pcm::decode(&piece.pcm).collect::<Vec<_>>())
             .collect();
         let left: Vec<i32> = all.chunks_exact(2).map(|frame| frame[0].into()).collect();
-        let step = left
+        let step = left[480..left.len() - 480]
             .windows(2)
             .map(|pair| (pair[1] - pair[0]).abs())
             .max()
@@ -176,9 +176,9 @@ mod tests {
         }
         let total: usize = pieces.iter().map(|piece| piece.pcm.len()).sum();
         assert_eq!((pieces[0].at, pcm::length(total)), (ms(0), ms(1000)));
-        // The steepest step of this sine at 48 kHz is 629; the first and the last frame have no neighbours.
+        // The steepest step of this sine at 48 kHz is 629; where it sets in and breaks off, the filter rings.
         let (step, both_sides) = largest_step(&pieces);
-        assert!(step < 700 && both_sides, "{step}");
+        assert!(step < 640 && both_sides, "{step}");
         assert_eq!(pieces[1].latest, ms(1250));
         let ids: Vec<&str> = pieces.iter().map(|piece| piece.id.as_str()).collect();
         assert_eq!(ids, ["s0", "s1", "s2", "s3", "s3-end"]);

@@ -3,9 +3,12 @@
 
 mod account;
 mod check;
+mod opening;
 mod place;
 mod proxies;
 mod settings;
+#[path = "../support/mod.rs"]
+mod support;
 
 use dubber::gemini::dial::{dial, dial_or_tell, probe};
 use futures_util::StreamExt as _;

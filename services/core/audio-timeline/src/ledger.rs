@@ -187,10 +187,12 @@ impl Ledger {
         begun
     }
 
-    /// A phrase, or a part of one, is decided: it is dubbed, or falls back.
+    /// A phrase, or a part of one, is decided: it is dubbed, or falls back. Nothing is left of one whose original lies all
+    /// under the dub before it; it counts where it ends.
     pub fn phrase(&mut self, part: MediaRange, fell_back: Option<Reason>) {
         for entry in &mut self.entries {
-            if entry.range.intersection(part).is_none() {
+            let empty = part.is_empty() && entry.range.contains(part.start);
+            if !empty && entry.range.intersection(part).is_none() {
                 continue;
             }
             match fell_back {

@@ -4,16 +4,19 @@ use std::{fmt, str::FromStr};
 
 /// A text that is none of the words of a set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is none of {allowed}")]
+#[error("{text:?} is none of {allowed}{instead}")]
 pub struct UnknownWord {
     /// What was said.
     pub text: String,
     /// What may be said.
     pub allowed: String,
+    /// Behind a semicolon, what to say instead of a word that is understood and refused.
+    pub instead: &'static str,
 }
 
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }
+     $(refused { $($refused:literal = $instead:literal,)* })?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)* }
@@ -33,7 +36,14 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, UnknownWord> {
                 match text {
                     $($text => Ok(Self::$variant),)*
-                    _ => Err(UnknownWord { text: text.to_owned(), allowed: Self::WORDS.join(", ") }),
+                    _ => Err(UnknownWord {
+                        text: text.to_owned(),
+                        allowed: Self::WORDS.join(", "),
+                        instead: match text {
+                            $($($refused => $instead,)*)?
+                            _ => "",
+                        },
+                    }),
                 }
             }
         }
@@ -79,6 +89,10 @@ words! {
         DuckedOriginal = "ducked-original",
         /// Silence.
         Silence = "silence",
+    }
+    refused {
+        "background-only" = "; nothing separates speech from its background in this version: take ducked-original",
+        "last-good-dub" = "; a sentence is not heard again where nobody says it: take ducked-original",
     }
 }
 
@@ -143,5 +157,28 @@ words! {
         Overloaded = "overloaded",
         /// Connection closed.
         Closed = "closed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fallback_that_this_version_refuses_says_what_to_take_instead() {
+        for refused in ["background-only", "last-good-dub"] {
+            let said = refused.parse::<Fallback>().map_err(|error| error.to_string());
+            assert!(
+                said.as_ref().is_err_and(|said| said.contains(refused)
+                    && said.contains("pass-through, ducked-original, silence; ")
+                    && said.ends_with("take ducked-original")),
+                "{said:?}"
+            );
+        }
+        let unknown = "loud".parse::<Fallback>().map_err(|error| error.to_string());
+        assert_eq!(
+            unknown,
+            Err("\"loud\" is none of pass-through, ducked-original, silence".to_owned())
+        );
     }
 }

@@ -45,6 +45,7 @@ impl FromStr for Protocol {
             _ => Err(UnknownWord {
                 text: text.to_owned(),
                 allowed: Self::SCHEMES.join(", "),
+                instead: "",
             }),
         }
     }

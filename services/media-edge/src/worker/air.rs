@@ -68,8 +68,6 @@ pub struct Counts {
     pub missing_audio_frames: u64,
     /// Access units dropped because too much was held.
     pub dropped_video_units: u64,
-    /// Dubs that came after their original had begun to air.
-    pub late_speech: u64,
     /// Dubs that could not be placed.
     pub refused_speech: u64,
 }
@@ -105,7 +103,9 @@ pub struct Air {
     tells_phrases: bool,
     /// Why nothing at all is answered just now.
     unanswered: Option<Reason>,
-    /// Exact answers to a fragment whose original had begun to air: placement has not seen them.
+    /// Dub sessions of this run.
+    sessions: u64,
+    /// Exact answers to a fragment whose original had begun to air.
     late_exact: u64,
     mixer: Mixer,
     mixed_until: Option<MediaTime>,
@@ -152,6 +152,7 @@ impl Air {
             untold: VecDeque::new(),
             tells_phrases: false,
             unanswered: None,
+            sessions: 0,
             late_exact: 0,
             mixer: Mixer::new(levels),
             mixed_until: None,

@@ -109,6 +109,7 @@ fn by_phrase_a_fragment_is_what_its_phrases_are() {
     for (phrases, expected) in [
         (vec![], (Fate::Success, None)),
         (vec![(range(100, 200), late)], (Fate::Success, None)),
+        (vec![(first, None), (range(99, 99), late)], (Fate::Partial, late)),
         (vec![(first, None), (second, None)], (Fate::Success, None)),
         (vec![(first, None), (second, late)], (Fate::Partial, late)),
         (

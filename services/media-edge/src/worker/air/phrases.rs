@@ -31,9 +31,15 @@ pub struct PhraseDecided {
 }
 
 impl Air {
-    /// The dubber has said how it answers: in force from the next fragment on that begins to air.
-    pub fn decide(&mut self, deciding: Deciding) {
+    /// A dub session is open, and the dubber has said how it answers: in force from the next fragment on that begins to
+    /// air. The session knows nothing of what was sent before.
+    pub fn session_opened(&mut self, deciding: Deciding) {
         self.deciding = deciding;
+        self.sessions += 1;
+        if self.tells_phrases {
+            let (first, from) = (self.in_session(0), self.audio_head);
+            self.placement.supersede(first, from);
+        }
         if deciding == Deciding::ByPhrase && !self.tells_phrases {
             self.tells_phrases = true;
             for event in std::mem::take(&mut self.untold) {
@@ -77,14 +83,20 @@ impl Air {
 
     /// Source from `from` on is answered anew.
     pub fn supersede(&mut self, connection: u64, from: MediaTime) {
-        self.placement.supersede(connection, from);
+        let connection = self.in_session(connection);
+        self.placement.supersede(connection, from.min(self.audio_head));
+    }
+
+    /// A number that rises in its session, as one that rises in the run.
+    fn in_session(&self, number: u64) -> u64 {
+        self.sessions << 32 | number.min(u64::from(u32::MAX))
     }
 
     /// Dubbed speech has come back.
     pub fn speech(&mut self, mut speech: Speech) -> Placed {
-        let placed = if speech.exact {
+        let exact = speech.exact;
+        let placed = if exact {
             if speech.fragment.is_some_and(|seq| !self.ledger.may_air(seq)) {
-                self.late_exact += 1;
                 Placed::Late
             } else {
                 self.placement.speech(&speech)
@@ -94,11 +106,14 @@ impl Air {
             Placed::Unplaceable
         } else {
             speech.latest = speech.latest.min(self.audio_head);
+            speech.connection = self.in_session(speech.connection);
+            speech.turn = speech.turn.map(|turn| self.in_session(turn));
             self.placement.speech(&speech)
         };
         match placed {
+            // Placement counts what is late to it by itself.
+            Placed::Late => self.late_exact += u64::from(exact),
             Placed::At(_) | Placed::Taken => {}
-            Placed::Late => self.counts.late_speech += 1,
             Placed::Unplaceable | Placed::OutOfReach => self.counts.refused_speech += 1,
         }
         placed
@@ -111,8 +126,7 @@ impl Air {
 
     /// Speech that came when its original had begun to air.
     pub fn speech_late_total(&self) -> u64 {
-        let placement = self.placement.figures().speech_late_total;
-        self.counts.late_speech.max(self.late_exact + placement)
+        self.late_exact + self.placement.figures().speech_late_total
     }
 
     /// Decides what begins to air before `until`.

@@ -107,7 +107,7 @@ impl Worker {
             } => {
                 tracing::info!(session_id, provider, ?deciding, "dub session open");
                 self.dub.connected(requests);
-                self.air.decide(deciding);
+                self.air.session_opened(deciding);
             }
             DubEvent::Disconnected { message } => {
                 let was_connected = self.dub.is_connected();
@@ -150,8 +150,14 @@ impl Worker {
         match (placed, fragment) {
             (Placed::At(_), Some(seq)) => self.traces.placed(arrived, self.now(), seq),
             (Placed::At(_) | Placed::Taken, _) => {}
-            (Placed::Late | Placed::Unplaceable | Placed::OutOfReach, fragment) => {
-                tracing::warn!(fragment = fragment.map(|seq| seq.0), ?placed, "dub is dropped");
+            (Placed::Late | Placed::Unplaceable | Placed::OutOfReach, Some(seq)) => {
+                tracing::warn!(fragment = %seq, ?placed, "dub is dropped");
+            }
+            // A phrase comes in many pieces: one line for all that are dropped alike.
+            (Placed::Late | Placed::Unplaceable | Placed::OutOfReach, None) => {
+                if self.faults.is_news(arrived, &format!("{placed:?}")) {
+                    tracing::warn!(?placed, "dubbed speech is dropped");
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ const SHORT: [(&str, &str); 2] = [
 ];
 
 /// A real tool; the test that needs it fails with the way to get it.
-fn tool(tool: Tool) -> std::path::PathBuf {
+pub fn tool(tool: Tool) -> std::path::PathBuf {
     let found = tools::find(tool, &Env::from_process());
     found
         .unwrap_or_else(|| panic!("no {tool} at hand: run `local-stack tools {}` once", tool.name()))
@@ -54,7 +54,7 @@ fn grpcurl(port: u16, arguments: &[&str]) -> String {
     ended.stdout
 }
 
-fn grpcurl_json(port: u16, request: &str, method: &str) -> Value {
+pub fn grpcurl_json(port: u16, request: &str, method: &str) -> Value {
     serde_json::from_str(&grpcurl(port, &["-d", request, method])).unwrap()
 }
 
@@ -345,6 +345,7 @@ async fn metrics_have_their_names_logs_are_json_and_neither_tells_a_secret() {
         SHORT[0],
         SHORT[1],
         ("WORKER_GEMINI_API_KEY", key),
+        ("WORKER_STS_PROVIDER", "mock"),
         ("LOG_LEVEL", "debug"),
     ];
     let live = Live::start("observability", &settings).await.unwrap();

@@ -7,6 +7,7 @@ mod bad_input;
 mod bypass;
 mod dubbing;
 mod faults;
+mod gemini;
 mod inspection;
 mod publisher;
 mod recording;

@@ -139,6 +139,35 @@ impl Air {
         })
     }
 
+    /// Every phrase with what was heard of it, a line each, for whoever looks into a failure.
+    pub fn render(&self) -> String {
+        let line = |it: &Heard| {
+            let parts: Vec<String> = it
+                .dub
+                .iter()
+                .map(|(part, at_s)| format!("{part}@{at_s:.2}"))
+                .collect();
+            let Spoken {
+                number,
+                start_s,
+                end_s,
+                parts: count,
+            } = it.spoken;
+            let word = match (it.is_whole(), it.doubled()) {
+                (true, 0) => "dubbed",
+                (true, _) => "DOUBLED",
+                (false, _) => "NOT DUBBED",
+            };
+            format!(
+                "{number:>4}  {start_s:8.2} to {end_s:8.2}  {word:<10}  original {:.2}  {} of {count} parts: {}\n",
+                it.original,
+                it.dubbed_parts(),
+                parts.join(" "),
+            )
+        };
+        self.heard.iter().map(line).collect()
+    }
+
     /// The longer of the two gaps.
     pub fn longest_gap_ms(&self) -> f64 {
         self.sound_gap.ms.max(self.picture_gap.ms)

@@ -11,6 +11,7 @@ use dub_proto::edge::v1::Worker;
 use local_stack::Stack;
 use local_stack::settings::Twin;
 use media_judge::publish::{PublishOptions, Publisher};
+use media_judge::units::{self, UnitReport};
 use media_judge::{Recorder, Recording};
 use std::collections::BTreeMap;
 use std::fs;
@@ -117,6 +118,7 @@ pub struct Seen {
 
 /// Names of series that are read beside a case.
 const GAUGES: &[&str] = &[
+    "worker_speech_",
     "worker_dub_",
     "worker_phrases_",
     "worker_provider_",
@@ -172,6 +174,17 @@ impl Seen {
         }
     }
 
+    /// The looks, and the last value of each figure, for whoever looks into a failure.
+    pub fn render(&self) -> String {
+        let looks = self.looks.iter().map(|look| format!("{look:?}\n"));
+        let figures = self
+            .gauges
+            .iter()
+            .map(|(name, series)| format!("{name} {}\n", series.last().unwrap_or_default()));
+        let sessions = self.sessions.values().map(|session| format!("{session:#?}\n"));
+        looks.chain(figures).chain(sessions).collect()
+    }
+
     /// The last value of a gauge or counter.
     pub fn gauge(&self, name: &str) -> Option<f64> {
         self.gauges.get(name)?.last()
@@ -201,6 +214,12 @@ impl Seen {
     }
 }
 
+/// The pictures of a case against its programme's.
+pub fn pictures(ran: &Ran) -> Result<UnitReport> {
+    let path = ran.recording.path.as_deref().context("nothing was recorded")?;
+    Ok(units::compare(&ran.case.programme.units, &units::read(path)?))
+}
+
 /// A duration in seconds.
 pub fn seconds(length: Option<&prost_types::Duration>) -> f64 {
     length.map_or(0.0, |length| {
@@ -228,7 +247,10 @@ pub struct Ran {
 impl Ran {
     /// What was heard; takes seconds of CPU for a minute of sound.
     pub fn air(&self) -> Result<Air> {
-        Air::of(&self.case.programme, &self.recording, self.case.seconds)
+        let air = Air::of(&self.case.programme, &self.recording, self.case.seconds)?;
+        fs::write(self.dir.join("heard.txt"), air.render())?;
+        fs::write(self.dir.join("seen.txt"), self.seen.render())?;
+        Ok(air)
     }
 
     /// Wall clock at which the beginning of the programme came to the twin.

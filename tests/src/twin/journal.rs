@@ -49,8 +49,14 @@ impl What {
         let small = |key: &str| number(key).unwrap_or_default() as u8;
         if line.get("opened").is_some() {
             Self::Opened
-        } else if let Some(status) = number("answered").filter(|status| *status >= 400) {
-            Self::Refused(status)
+        } else if let Some(status) = number("answered") {
+            // Whoever asks whether the twin is there is no client.
+            let is_session = line["path"].as_str().is_some_and(|path| path.contains("Bidi"));
+            if is_session {
+                Self::Refused(status)
+            } else {
+                Self::Else
+            }
         } else if let Some(name) = line["fault"].as_str() {
             Self::Fault(name.to_owned())
         } else if let Some(heard) = number("heard") {

@@ -168,8 +168,7 @@ impl SessionSettings {
             reader.reject(&PRICES, said, problem);
         }
         for error in base.validate().err().unwrap_or_default() {
-            let setting = setting_of(&error);
-            let problem = format!("is refused: {}", error.allowed);
+            let (setting, problem) = blame(&base, &error);
             reader.reject(setting, &error.value, problem);
         }
         Self { model, hint, base }
@@ -307,12 +306,24 @@ fn read_watchdogs(reader: &mut Reader<'_>, base: &mut Config, translate: bool) {
     dogs.ping = dogs.frame / 3;
 }
 
-/// The setting to blame for what the machine refuses.
-fn setting_of(error: &ConfigError) -> &'static Setting {
-    match error.field {
-        "age_soft" => &SESSION_AGE,
-        _ => &MODEL,
+/// The setting to blame for what the machine refuses, and why.
+fn blame(base: &Config, error: &ConfigError) -> (&'static Setting, String) {
+    if error.field != "age_soft" {
+        return (
+            &MODEL,
+            format!("cannot be gone by: {} has to be {}", error.field, error.allowed),
+        );
     }
+    let lifetimes = &base.lifetimes;
+    let problem = format!(
+        "has to be more than {} ({:?}) and {}: {} ({:?}) less 9 s to change over and less the jitter",
+        SESSION_AGE_JITTER.key,
+        lifetimes.age_jitter,
+        error.allowed,
+        SESSION_AGE_LIMIT.key,
+        lifetimes.age_hard
+    );
+    (&SESSION_AGE, problem)
 }
 
 /// What a dialogue model is told to be. Tags say more than names: `pt-BR` is no other Portuguese.
@@ -338,3 +349,7 @@ fn instruction(source: &str, target: &str, hint: Option<&str>) -> String {
     }
     told
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

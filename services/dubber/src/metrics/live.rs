@@ -51,10 +51,51 @@ pub struct LiveMetrics {
     rotations: Counter,
     replays: Counter,
     failures: Family<Label, Counter>,
+    used: Used,
+}
+
+/// What was used, and what it cost.
+#[derive(Clone, Debug)]
+struct Used {
     dropped_seconds: Seconds,
     tokens: Family<TokenLabel, Counter>,
     audio_seconds: Family<Label, Seconds>,
     cost_usd: Seconds,
+}
+
+impl Used {
+    fn register(r: &mut Registry) -> Self {
+        let new = Self {
+            dropped_seconds: add(
+                r,
+                "provider_dropped_seconds",
+                "Source that never reached the provider",
+                Seconds::default(),
+            ),
+            tokens: add(
+                r,
+                "provider_tokens",
+                "Tokens that the provider reported, by direction and modality",
+                Family::default(),
+            ),
+            audio_seconds: add(
+                r,
+                "provider_audio_seconds",
+                "Sound sent to the provider and received from it, silence included",
+                Family::default(),
+            ),
+            cost_usd: add(
+                r,
+                "provider_cost_usd",
+                "Cost by the price table of the settings, US dollars",
+                Seconds::default(),
+            ),
+        };
+        for direction in ["sent", "received"] {
+            drop(new.audio_seconds.get_or_create(&[("direction", direction)]));
+        }
+        new
+    }
 }
 
 /// One session's place among the levels; it leaves with it.
@@ -108,36 +149,10 @@ impl LiveMetrics {
             ),
             replays: counter(r, "provider_replays", "Times that source was sent again"),
             failures: counters(r, "provider_failures", "Connections that failed, by cause"),
-            dropped_seconds: add(
-                r,
-                "provider_dropped_seconds",
-                "Source that never reached the provider",
-                Seconds::default(),
-            ),
-            tokens: add(
-                r,
-                "provider_tokens",
-                "Tokens that the provider reported, by direction and modality",
-                Family::default(),
-            ),
-            audio_seconds: add(
-                r,
-                "provider_audio_seconds",
-                "Sound sent to the provider and received from it, silence included",
-                Family::default(),
-            ),
-            cost_usd: add(
-                r,
-                "provider_cost_usd",
-                "Cost by the price table of the settings, US dollars",
-                Seconds::default(),
-            ),
+            used: Used::register(r),
         };
         for state in ["closed", "half_open", "open"] {
             drop(new.breaker_sessions.get_or_create(&[("state", state)]));
-        }
-        for direction in ["sent", "received"] {
-            drop(new.audio_seconds.get_or_create(&[("direction", direction)]));
         }
         new
     }
@@ -174,12 +189,13 @@ impl LiveMetrics {
 
     /// Source never reached the provider.
     pub fn dropped(&self, length: Duration) {
-        self.dropped_seconds.inc_by(length.as_secs_f64());
+        self.used.dropped_seconds.inc_by(length.as_secs_f64());
     }
 
     /// The provider reported tokens.
     pub fn tokens(&self, direction: &'static str, modality: &'static str, count: u64) {
-        self.tokens
+        self.used
+            .tokens
             .get_or_create(&[("direction", direction), ("modality", modality)])
             .inc_by(count);
     }
@@ -187,7 +203,8 @@ impl LiveMetrics {
     /// Sound went both ways.
     pub fn sound(&self, sent: Duration, received: Duration) {
         for (direction, length) in [("sent", sent), ("received", received)] {
-            self.audio_seconds
+            self.used
+                .audio_seconds
                 .get_or_create(&[("direction", direction)])
                 .inc_by(length.as_secs_f64());
         }
@@ -195,7 +212,7 @@ impl LiveMetrics {
 
     /// It cost more.
     pub fn cost(&self, usd: f64) {
-        self.cost_usd.inc_by(usd);
+        self.used.cost_usd.inc_by(usd);
     }
 
     fn change(&self, change: impl FnOnce(&mut BTreeMap<u64, Figures>)) {

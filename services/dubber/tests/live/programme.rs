@@ -4,8 +4,8 @@ use dub_proto::convert::time_to_wire;
 use dub_proto::dub::v1::dub_request::Payload;
 use dub_proto::dub::v1::dub_response::Payload as Answer;
 use dub_proto::dub::v1::{
-    Audio, Close, DubRequest, Event, EventKind, FragmentEnd, FragmentStart, Open, PcmFormat, Playhead,
-    Settlement, Speech, Supersede, Text,
+    Audio, Close, DubRequest, Event, EventKind, FragmentEnd, FragmentStart, ListSessionsRequest, Open,
+    PcmFormat, Playhead, Session, Settlement, Speech, Supersede, Text,
 };
 use dub_proto::media::v1::StreamSettings;
 use gemini_twin::journal::Journal;
@@ -15,7 +15,7 @@ use gemini_twin::scenario::Scenario;
 use gemini_twin::serve::{self, Server};
 use gemini_twin::tones::ANSWER;
 use media_types::MediaTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -202,6 +202,11 @@ impl Heard {
 
     /// What a listener hears when all connections are played one after the other, each piece at its place.
     pub fn phrases(&self) -> Summary {
+        heard_in(&self.lines().into_values().flatten().collect::<Vec<_>>())
+    }
+
+    /// The sound of each connection.
+    fn lines(&self) -> BTreeMap<u64, Vec<f32>> {
         let mut lines: BTreeMap<u64, Vec<f32>> = BTreeMap::new();
         for speech in &self.speech {
             let at = usize::try_from(speech.at.as_ref().unwrap().ticks).unwrap();
@@ -217,13 +222,33 @@ impl Heard {
                 f32::from(i16::from_le_bytes([frame[0], frame[1]])) / 32_768.0
             }));
         }
-        let sound: Vec<f32> = lines.into_values().flatten().collect();
-        listen::summary(&listen::phrases(&listen::cells(&sound, RATE, ANSWER)))
+        lines
+    }
+
+    /// Phrases that are heard whole on one connection or another, in their order.
+    pub fn whole_on_any(&self) -> Vec<u16> {
+        let whole = self.lines().into_values().flat_map(|line| heard_in(&line).whole);
+        whole.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub fn events(&self, kind: EventKind) -> Vec<&Event> {
         self.events.iter().filter(|event| event.kind() == kind).collect()
     }
+}
+
+fn heard_in(sound: &[f32]) -> Summary {
+    listen::summary(&listen::phrases(&listen::cells(sound, RATE, ANSWER)))
+}
+
+/// The newest session of a programme, as an operator sees it.
+pub async fn session(service: &Service, stream_id: &str) -> Session {
+    let stream_id = stream_id.to_owned();
+    let request = ListSessionsRequest {
+        stream_id,
+        ..ListSessionsRequest::default()
+    };
+    let listed = service.client().await.list_sessions(request).await.unwrap();
+    listed.into_inner().sessions.remove(0)
 }
 
 /// The opening of a session with this hold.

@@ -64,6 +64,8 @@ pub struct Worker {
     traces: FragmentTraces,
     reports: Reports,
     token: CancellationToken,
+    /// No dub session is opened any more.
+    last_session: CancellationToken,
     view: View,
     brought_media: bool,
     offered: BTreeMap<FragmentSeq, Tick>,
@@ -89,6 +91,7 @@ impl Worker {
             in_flight: start.settings.fragment_duration * config.in_flight_fragments_max,
         };
         let token = CancellationToken::new();
+        let last_session = token.child_token();
         if start.settings.sts_mode == StsMode::Enabled {
             let (url, open, events) = (config.dubber_url.clone(), opening(&start), events.clone());
             let session = Session {
@@ -96,6 +99,7 @@ impl Worker {
                 open,
                 limits,
                 events,
+                last: last_session.clone(),
             };
             runtime.spawn(session.run(token.clone()));
         }
@@ -136,6 +140,7 @@ impl Worker {
             start,
             clock,
             token,
+            last_session,
         })
     }
 

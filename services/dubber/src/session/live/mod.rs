@@ -68,10 +68,11 @@ enum Phase {
 enum Happened {
     Received(Input),
     Told(Told),
+    /// It is dealt with.
+    Done,
     Due,
     VoicePaused,
     SourcePaused,
-    Taken,
     DrainBegan,
     DrainLimitReached,
     PeerVanished,
@@ -215,14 +216,19 @@ impl Live {
                 }
             }
             let happened = self.next().await;
-            // What connections have said already is older than whatever comes now: without it the session would take
-            // its own delay for theirs.
+            let happened = if let Happened::Told(told) = happened {
+                self.hear(told);
+                Happened::Done
+            } else {
+                happened
+            };
+            // What connections have said already is older than whatever else comes now: without it the session would
+            // take its own delay for theirs.
             while let Some(told) = self.links.try_next() {
                 self.hear(told);
             }
             match happened {
                 Happened::Received(input) => self.receive(input)?,
-                Happened::Told(told) => self.hear(told),
                 Happened::Due => {
                     let now = self.now();
                     self.machine.handle_timeout(now);
@@ -230,7 +236,7 @@ impl Live {
                 }
                 Happened::VoicePaused => self.end_voice(),
                 Happened::SourcePaused => self.end_source(),
-                Happened::Taken => {}
+                Happened::Told(_) | Happened::Done => {}
                 Happened::DrainBegan => self.begin_drain(),
                 Happened::DrainLimitReached => {
                     self.conclude();
@@ -283,7 +289,7 @@ impl Live {
                     self.around.metrics.pushed(Queue::Responses);
                     self.stuck_since = None;
                 }
-                Happened::Taken
+                Happened::Done
             }
             () = at(due) => Happened::Due,
             () = at(self.voice_pause) => Happened::VoicePaused,

@@ -173,3 +173,6 @@ impl Air {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

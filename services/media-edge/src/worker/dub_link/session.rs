@@ -31,6 +31,8 @@ pub struct Session {
     pub limits: Limits,
     /// Where the answers go.
     pub events: Sender,
+    /// No session is wanted any more once the one that is open has ended.
+    pub last: CancellationToken,
 }
 
 impl Session {
@@ -49,6 +51,7 @@ impl Session {
             self.tell(DubEvent::Disconnected { message }).await;
             tokio::select! {
                 () = token.cancelled() => return,
+                () = self.last.cancelled() => return,
                 () = tokio::time::sleep(retry) => {}
             }
             retry = (retry * 2).min(RETRY_MAX);

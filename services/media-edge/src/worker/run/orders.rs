@@ -53,6 +53,7 @@ impl Worker {
     pub(super) fn advance_ending(&mut self, now: Tick) {
         match self.ending {
             Ending::Draining if self.air.is_drained(now) => {
+                self.last_session.cancel();
                 self.dub.close();
                 self.publisher.finish_sound();
                 self.ending = Ending::Encoder(now);

@@ -40,6 +40,7 @@ codes! {
     BedUnavailable "BED_UNAVAILABLE" FailedPrecondition 409 false;
     WorkerUnresponsive "WORKER_UNRESPONSIVE" Unavailable 503 true;
     Draining "DRAINING" Unavailable 503 true;
+    ProviderUnreachable "PROVIDER_UNREACHABLE" Unavailable 503 true;
     Protocol "PROTOCOL" InvalidArgument 400 false;
     Internal "INTERNAL" Internal 500 false;
 }

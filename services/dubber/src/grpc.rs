@@ -1,6 +1,7 @@
 //! DubService: one `Dub` stream is one session; the other calls look at the directory.
 use crate::config::ProviderConfig;
 use crate::directory::{Directory, is_closed, is_of};
+use crate::gemini::dial::probe;
 use crate::metrics::Queue;
 use crate::provider::mock::Mock;
 use crate::session::input::{Input, Opening, parse, parse_opening};
@@ -172,6 +173,9 @@ async fn serve_stream(
         Ok(provider) => provider,
         Err(status) => return refuse(&shared, &responses, status),
     };
+    if let Err(status) = prove(&shared, &provider).await {
+        return refuse(&shared, &responses, status);
+    }
     let (mailbox_tx, mailbox) = mpsc::channel(MAILBOX);
     let (ends, around) = (Ends { mailbox, responses }, shared.surroundings.clone());
     let reader = read(&shared, requests, mailbox_tx);
@@ -202,6 +206,20 @@ fn plan(shared: &Shared, opening: &Opening) -> Result<Planned, Status> {
         ProviderConfig::GeminiLive(config) => {
             live::Ready::new(opening, config).map(|ready| Planned::Live(Box::new(ready)))
         }
+    }
+}
+
+/// Whether the provider can be reached at all. What is wrong with a key or a model is known only when it answers.
+async fn prove(shared: &Shared, provider: &Planned) -> Result<(), Status> {
+    let target = match provider {
+        Planned::Mock(_) => return Ok(()),
+        Planned::Live(live) => live.target(),
+    };
+    tokio::select! {
+        reached = probe(target) => {
+            reached.map_err(|problem| ErrorCode::ProviderUnreachable.status(problem.to_string(), None))
+        }
+        () = shared.surroundings.token.cancelled() => Err(ErrorCode::Draining.status("draining", None)),
     }
 }
 

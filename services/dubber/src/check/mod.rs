@@ -47,7 +47,7 @@ const BUDGETS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_s
 /// (`dubber --help`), by the same ways. Exit codes: 0 speech was answered, 1 it was not, 64 settings have to change, 69
 /// the service cannot be had now.
 #[derive(Debug, Parser)]
-#[command(name = "dubber check", verbatim_doc_comment)]
+#[command(name = "dubber check")]
 pub struct Options {
     /// Language to dub into, BCP-47
     #[arg(long, default_value = LANG.default)]

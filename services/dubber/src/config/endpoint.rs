@@ -128,7 +128,7 @@ pub fn read(reader: &mut Reader<'_>, env: &Env, warnings: &mut Vec<String>) -> O
         }
         place
     });
-    let route = route(reader, env, &base_url, place?.secure)?;
+    let route = route(reader, env, &base_url, &place?)?;
     Some(Target::new(endpoint?, identity?, Arc::new(route)))
 }
 
@@ -173,29 +173,21 @@ fn account(reader: &mut Reader<'_>) -> Option<Identity> {
     }
 }
 
-fn route(reader: &mut Reader<'_>, env: &Env, base_url: &str, secure: bool) -> Option<Route> {
-    let proxies = match Proxies::from_env(env) {
-        Ok(proxies) => Some(proxies),
-        Err(error) => {
-            reader.reject(&GEMINI_BASE_URL, base_url, format!("cannot be called: {error}"));
-            None
-        }
-    };
+fn route(reader: &mut Reader<'_>, env: &Env, base_url: &str, place: &Place) -> Option<Route> {
+    let proxies = Proxies::from_env(env);
+    let proxy = proxies.to(place.secure, &place.authority());
+    if let Err(error) = &proxy {
+        reader.reject(&GEMINI_BASE_URL, base_url, format!("cannot be called: {error}"));
+    }
     let tls = match tls::system(env) {
         Ok(tls) => Some(tls),
-        Err(error) if secure => {
-            reader.reject(
-                &GEMINI_BASE_URL,
-                base_url,
-                format!("cannot be called by TLS: {error}"),
-            );
+        Err(error) if place.secure => {
+            let problem = format!("cannot be called by TLS: {error}");
+            reader.reject(&GEMINI_BASE_URL, base_url, problem);
             return None;
         }
         // Nobody may ever ask for TLS here; whoever does is told then.
         Err(_) => None,
     };
-    Some(Route {
-        proxies: proxies?,
-        tls,
-    })
+    proxy.ok().map(|_| Route { proxies, tls })
 }

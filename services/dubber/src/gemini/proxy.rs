@@ -9,9 +9,21 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Which proxy leads where.
-pub struct Proxies(Matcher);
+pub struct Proxies {
+    http: Option<Named>,
+    https: Option<Named>,
+    all: Option<Named>,
+    /// Takes every host that `no_proxy` does not name.
+    wanted: Matcher,
+}
 
-/// A setting of the environment that names no proxy that is spoken here.
+/// A variable of the environment and what it says.
+struct Named {
+    key: &'static str,
+    value: String,
+}
+
+/// A variable of the environment that names no proxy that is spoken here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} names no http:// or https:// proxy; correct it, or name the host in NO_PROXY")]
 pub struct UnknownProxy {
@@ -22,53 +34,56 @@ pub struct UnknownProxy {
 impl Proxies {
     /// Reads `https_proxy`, `http_proxy` (in small letters only: a web server's `Proxy:` header of a request arrives
     /// as `HTTP_PROXY`), `all_proxy` and `no_proxy`; small letters win over capitals.
-    pub fn from_env(env: &Env) -> Result<Self, UnknownProxy> {
-        let http = first(env, &["http_proxy"])?;
-        let https = first(env, &["https_proxy", "HTTPS_PROXY"])?;
-        let all = first(env, &["all_proxy", "ALL_PROXY"])?;
-        let no = env.get("no_proxy").or_else(|| env.get("NO_PROXY"));
+    pub fn from_env(env: &Env) -> Self {
+        let first = |keys: &[&'static str]| {
+            keys.iter().find_map(|key| {
+                let value = env.get(key)?.to_owned();
+                Some(Named { key, value })
+            })
+        };
+        let no = env
+            .get("no_proxy")
+            .or_else(|| env.get("NO_PROXY"))
+            .unwrap_or_default();
         // The matcher takes a star for names only; curl takes it for addresses as well.
-        if no.is_some_and(|no| no.split(',').any(|entry| entry.trim() == "*")) {
-            return Ok(Self(Matcher::builder().build()));
+        let nowhere = no.split(',').any(|entry| entry.trim() == "*");
+        let wanted = Matcher::builder()
+            .all(if nowhere { "" } else { "http://any" })
+            .no(no.to_owned());
+        Self {
+            http: first(&["http_proxy"]),
+            https: first(&["https_proxy", "HTTPS_PROXY"]),
+            all: first(&["all_proxy", "ALL_PROXY"]),
+            wanted: wanted.build(),
         }
-        let matcher = Matcher::builder()
-            .http(http)
-            .https(https)
-            .all(all)
-            .no(no.unwrap_or_default().to_owned());
-        Ok(Self(matcher.build()))
     }
 
     /// The proxy on the way to a host; `secure` where TLS is spoken with the host itself.
-    pub fn to(&self, secure: bool, authority: &str) -> Option<Proxy> {
-        let scheme = if secure { "https" } else { "http" };
-        let uri = format!("{scheme}://{authority}/").parse().ok()?;
-        Proxy::new(&self.0.intercept(&uri)?)
+    pub fn to(&self, secure: bool, authority: &str) -> Result<Option<Proxy>, UnknownProxy> {
+        let own = if secure { &self.https } else { &self.http };
+        let Some(Named { key, value }) = own.as_ref().or(self.all.as_ref()) else {
+            return Ok(None);
+        };
+        // The path of a host that is none is nobody's; whoever dials it is told so.
+        let Ok(uri) = format!("http://{authority}/").parse() else {
+            return Ok(None);
+        };
+        if self.wanted.intercept(&uri).is_none() {
+            return Ok(None);
+        }
+        let unknown = UnknownProxy { key };
+        let scheme = value.split_once("://").map_or("http", |(scheme, _)| scheme);
+        if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
+            return Err(unknown);
+        }
+        let found = Matcher::builder().all(value.clone()).build().intercept(&uri);
+        found.as_ref().and_then(Proxy::new).ok_or(unknown).map(Some)
     }
 }
 
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[proxies]")
-    }
-}
-
-/// The first of these that is set.
-fn first(env: &Env, keys: &[&'static str]) -> Result<String, UnknownProxy> {
-    let Some((key, value)) = keys.iter().find_map(|key| Some((*key, env.get(key)?))) else {
-        return Ok(String::new());
-    };
-    let scheme = value.split_once("://").map_or("http", |(scheme, _)| scheme);
-    let is_known = matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https");
-    let leads_somewhere = Matcher::builder()
-        .all(value.to_owned())
-        .build()
-        .intercept(&http::Uri::from_static("http://host.invalid/"))
-        .is_some_and(|proxy| proxy.uri().host().is_some_and(|host| !host.is_empty()));
-    if is_known && leads_somewhere {
-        Ok(value.to_owned())
-    } else {
-        Err(UnknownProxy { key })
     }
 }
 
@@ -95,8 +110,9 @@ impl Proxy {
             }
             (None, None) => None,
         };
+        let host = super::route::bare(uri.host()?);
         Some(Self {
-            host: super::route::bare(uri.host()?).to_owned(),
+            host: Some(host).filter(|host| !host.is_empty())?.to_owned(),
             port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             secure,
             authorization,

@@ -5,7 +5,7 @@ use gemini_session::ConnectionId;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub struct Record {
 
 #[derive(Debug, Default)]
 struct Kept {
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     broken: Option<io::Error>,
     /// Connections that were closed from here: the answer to that is no act of the server.
     left: Vec<ConnectionId>,
@@ -45,7 +45,7 @@ pub enum Sender {
 impl Record {
     /// A record of connections with this target; frames are kept where a file is named.
     pub fn new(target: Target, file: Option<&Path>) -> io::Result<Self> {
-        let file = file.map(File::create).transpose()?.map(BufWriter::new);
+        let file = file.map(File::create).transpose()?;
         Ok(Self {
             target,
             began: Instant::now(),
@@ -97,14 +97,11 @@ impl Record {
         self.kept().last_end.clone()
     }
 
-    /// Writes out what is kept. Nothing is recorded any more.
+    /// Whether every frame was kept. Nothing is recorded any more.
     pub fn finish(&self) -> io::Result<()> {
         let mut kept = self.kept();
-        match (kept.file.take(), kept.broken.take()) {
-            (_, Some(error)) => Err(error),
-            (Some(mut file), None) => file.flush(),
-            (None, None) => Ok(()),
-        }
+        kept.file = None;
+        kept.broken.take().map_or(Ok(()), Err)
     }
 
     fn write(&self, connection: ConnectionId, sender: Sender, frame: Value) {
@@ -116,7 +113,8 @@ impl Record {
         };
         let t_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let line = json!({"t_ms": t_ms, "connection": connection.0, "direction": direction, "frame": frame});
-        if let Err(error) = writeln!(file, "{line}") {
+        // Each line at once: what was recorded stays, however this process ends.
+        if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
             (kept.file, kept.broken) = (None, Some(error));
         }
     }
@@ -147,4 +145,87 @@ fn words(ending: &Ending, cause: Option<&str>) -> String {
 /// A text of several lines in one.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::endpoint;
+    use service_kit::{Env, Reader};
+
+    fn target() -> Target {
+        let env = Env::from_pairs([
+            ("WORKER_GEMINI_API_KEY", "AIza-any-key"),
+            ("WORKER_GEMINI_BASE_URL", "http://127.0.0.1:1"),
+        ]);
+        endpoint::read(&mut Reader::new(&env), &env, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn what_a_server_repeats_of_a_key_is_in_no_line_and_no_word() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let record = Record::new(target(), Some(file.path())).unwrap();
+        let (first, second) = (ConnectionId(1), ConnectionId(2));
+        record.frame(first, Sender::Client, &Frame::Text("{\"setup\":{}}".to_owned()));
+        record.frame(first, Sender::Server, &Frame::Binary("AIza-any-key\n".into()));
+        let reason = "API key AIza-any-key not valid".to_owned();
+        record.end(first, &Ending::Closed { code: 1007, reason }, None);
+        let told = "closed with 1007: API key [redacted] not valid";
+        assert_eq!(record.last_end().unwrap(), told);
+        record.leave(second);
+        let answer = Ending::Closed {
+            code: 1000,
+            reason: String::new(),
+        };
+        record.end(second, &answer, None);
+        assert_eq!(
+            record.last_end().unwrap(),
+            told,
+            "the answer to our own close is nobody's act"
+        );
+        record.finish().unwrap();
+
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let kept: Vec<(&str, &Value)> = lines
+            .iter()
+            .map(|line| (line["direction"].as_str().unwrap(), &line["frame"]))
+            .collect();
+        let close = |code: u16, reason: &str| json!({"close": {"code": code, "reason": reason}});
+        assert_eq!(
+            kept,
+            [
+                ("client", &json!({"text": "{\"setup\":{}}"})),
+                ("server", &json!({"binary": "[redacted]\n"})),
+                ("server", &close(1007, "API key [redacted] not valid")),
+                ("client", &close(1000, "")),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_end_without_words_of_the_server_has_those_of_its_cause() {
+        let record = Record::new(target(), None).unwrap();
+        let refused = Ending::Refused {
+            status: 503,
+            retry_after: None,
+            message: "busy\n now".to_owned(),
+        };
+        for (ending, cause, words) in [
+            (Ending::Unreachable, Some("no such name"), "no such name"),
+            (Ending::Dropped, None, "the connection broke"),
+            (
+                refused,
+                Some("refused with status 503"),
+                "refused with status 503: busy now",
+            ),
+        ] {
+            record.end(ConnectionId(1), &ending, cause);
+            assert_eq!(record.last_end().unwrap(), words);
+        }
+    }
 }

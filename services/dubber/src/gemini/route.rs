@@ -108,7 +108,11 @@ impl Route {
     /// Opens a stream to a place; what failed, in words.
     pub async fn open(&self, place: &Place) -> Result<Stream, String> {
         let authority = place.authority();
-        let stream: Stream = match self.proxies.to(place.secure, &authority) {
+        let stream: Stream = match self
+            .proxies
+            .to(place.secure, &authority)
+            .map_err(|error| error.to_string())?
+        {
             None => Box::new(connect(&place.host, place.port).await?),
             Some(proxy) => {
                 let stream = connect(&proxy.host, proxy.port)

@@ -91,6 +91,28 @@ async fn a_token_is_asked_for_once_and_anew_when_it_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_about_to_end_is_not_used_again() {
+    let server = Scripted::start(|request| {
+        let granted = json!({"access_token": "secret", "expires_in": 0}).to_string();
+        let is_token = request.starts_with("POST /token ");
+        answer(
+            if is_token { "200 OK" } else { "503 Busy" },
+            if is_token { &granted } else { "" },
+        )
+    })
+    .await;
+    let (_folder, file) = account(&format!("{}/token", server.base()));
+    let base = server.base();
+    let target = read(vertex(&base, &file)).unwrap();
+    for _ in 0..2 {
+        assert!(dial(&target).await.is_err());
+    }
+    let heads = server.heads();
+    let methods: Vec<&str> = heads.iter().filter_map(|head| head.split(' ').next()).collect();
+    assert_eq!(methods, ["POST", "GET", "POST", "GET"]);
+}
+
+#[tokio::test]
 async fn an_account_that_gets_no_token_is_told_like_a_refused_key() {
     let body = "{\"error\": \"invalid_grant\", \"error_description\": \"Invalid JWT Signature.\"}";
     let server = Scripted::start(move |_| answer("400 Bad Request", body)).await;

@@ -3,15 +3,20 @@
 
 mod account;
 mod check;
+mod opening;
 mod place;
 mod proxies;
 mod settings;
+#[path = "../support/mod.rs"]
+mod support;
 
 use dubber::gemini::dial::{dial, dial_or_tell, probe};
 use futures_util::StreamExt as _;
 use gemini_live::{Ending, FRAME_BYTES_MAX};
 use place::{Twin, target};
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -120,6 +125,22 @@ async fn nobody_there_is_unreachable_and_the_probe_names_setting_and_remedy() {
             assert!(problem.contains(word), "{problem}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_dial_that_is_given_up_leaves_no_connection_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let target = target(&[("WORKER_GEMINI_BASE_URL", &base)]);
+    let mut stream = tokio::select! {
+        stream = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            place::request(&mut stream).await.unwrap();
+            stream
+        } => stream,
+        _ = dial(&target) => panic!("nobody answered"),
+    };
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0, "the client hung up");
 }
 
 #[tokio::test]

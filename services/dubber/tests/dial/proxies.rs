@@ -135,9 +135,12 @@ async fn a_proxy_that_refuses_is_named_with_its_reason() {
 }
 
 #[test]
-fn a_proxy_that_is_not_spoken_is_refused_by_name_and_without_its_password() {
+fn a_proxy_that_is_not_spoken_is_refused_by_name_and_without_its_password_where_it_is_needed() {
+    let key = ("WORKER_GEMINI_API_KEY", "any-key");
     for by in ["socks5://user:word@host:1", "http://", "://"] {
-        let error = read([("WORKER_GEMINI_API_KEY", "any-key"), ("ALL_PROXY", by)]).unwrap_err();
+        let error = read([key, ("ALL_PROXY", by)]).unwrap_err();
         assert!(error.contains("ALL_PROXY") && !error.contains("word"), "{error}");
+        assert!(read([key, ("ALL_PROXY", by), ("NO_PROXY", ".googleapis.com")]).is_ok());
+        assert!(read([key, ("ALL_PROXY", by), ("HTTPS_PROXY", "proxy:3128")]).is_ok());
     }
 }

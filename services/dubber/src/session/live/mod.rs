@@ -142,6 +142,11 @@ impl Ready {
         })
     }
 
+    /// Where its connections go.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The session, which is seen from now on.
     pub fn enter(self, opening: &Opening, ends: Ends, around: Surroundings, directory: &Directory) -> Live {
         let Self {

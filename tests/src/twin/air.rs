@@ -27,6 +27,8 @@ const BEFORE_S: f64 = 20.0;
 const BEHIND_S: f64 = 60.0;
 /// A dub that begins so long before its phrase is another's.
 const EARLY_S: f64 = 0.75;
+/// What is not judged at the end of a recording, and a moment.
+const MISSING_S_MAX: f64 = 2.0;
 /// What stands in front of this is where the stream was joined.
 const SETTLED_S: f64 = 4.0;
 /// What is said so shortly before the end of the programme is not judged: its end is another matter.
@@ -91,6 +93,8 @@ pub struct Air {
     pub units: UnitReport,
     /// Seconds of the programme that were judged.
     pub judged_s: f64,
+    /// Seconds of the programme that were missing at the end of the stream.
+    pub missing_s: f64,
 }
 
 impl Air {
@@ -106,7 +110,8 @@ impl Air {
         // What a sample's time in the recording is more than in the programme.
         let shift_s = units.pts_offset_ms / 1000.0;
         let first_s = programme.units[units.source_first].pts_ms as f64 / 1000.0 + SETTLED_S;
-        let last_s = (programme.units[units.source_last].pts_ms as f64 / 1000.0).min(sent_s) - LAST_S;
+        let end_s = programme.units[units.source_last].pts_ms as f64 / 1000.0;
+        let last_s = end_s.min(sent_s) - LAST_S;
         let source = Envelope::of(&programme.clip, |_, _| ())?;
         let mut listener = Listener::new(RATE, ANSWER);
         let mut cells = Vec::new();
@@ -138,6 +143,7 @@ impl Air {
             picture_gap: longest_silence(&felt, Some(Kind::Video)),
             units,
             judged_s: (last_s - first_s).max(0.0),
+            missing_s: (sent_s - end_s).max(0.0),
         })
     }
 
@@ -203,6 +209,11 @@ impl Air {
             .filter(first)
             .map(|it| it.spoken.number)
             .collect()
+    }
+
+    /// Whether the stream was there to its end.
+    pub fn is_complete(&self) -> bool {
+        self.missing_s < MISSING_S_MAX
     }
 
     /// Seconds of speech in which the original was heard as such.

@@ -8,7 +8,8 @@ use super::programme::{Programme, Shape};
 use super::report::{Row, few, render, seconds};
 use anyhow::{Result, bail};
 use gemini_twin::faults::{self, Class, When};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 /// No reader of `/out` waits longer for a packet.
@@ -62,13 +63,13 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut programmes: BTreeMap<Option<(u32, u32)>, Arc<Programme>> = BTreeMap::new();
     let longest = plans.iter().map(|plan| plan.seconds as u32).max().unwrap_or(60) + 5;
     for plan in &plans {
-        if !programmes.contains_key(&plan.hole) {
+        if let Entry::Vacant(place) = programmes.entry(plan.hole) {
             say("making the programme");
             let shape = Shape {
                 seconds: longest.max(150),
                 hole: plan.hole,
             };
-            programmes.insert(plan.hole, Arc::new(Programme::get(shape)?));
+            place.insert(Arc::new(Programme::get(shape)?));
         }
     }
     // The longest first: none is left alone at the end.
@@ -196,9 +197,9 @@ impl Verdict<'_> {
                 "pictures: {lost} lost, {doubled} doubled, {foreign} foreign"
             ));
         }
-        let last_s = self.air.units.source_last as f64 / 25.0;
-        if last_s < self.ran.case.seconds - 2.0 {
-            self.say(format!("the stream ended {last_s:.0} s into its programme"));
+        if !self.air.is_complete() {
+            let missing = self.air.missing_s;
+            self.say(format!("the stream ended {missing:.0} s early"));
         }
         for (program, changes) in &self.ran.seen.changes {
             self.problems.push(format!("{changes} new {program}"));

@@ -134,11 +134,13 @@ impl TwinJournal {
 
     /// Numbers of phrases that the twin left out on purpose.
     pub fn omitted(&self) -> BTreeSet<u16> {
-        let number = |entry: &Entry| match entry.what {
-            What::Omitted(number) => Some(number),
-            _ => None,
-        };
-        self.entries.iter().filter_map(number).collect()
+        let mut omitted = BTreeSet::new();
+        for entry in &self.entries {
+            if let What::Omitted(number) = entry.what {
+                omitted.insert(number);
+            }
+        }
+        omitted
     }
 
     /// When faults of this name began.
@@ -153,13 +155,13 @@ impl TwinJournal {
 
     /// All faults by name, with their times.
     pub fn all_faults(&self) -> Vec<(f64, &str)> {
-        self.entries
-            .iter()
-            .filter_map(|entry| match &entry.what {
-                What::Fault(name) => Some((entry.at_ms, name.as_str())),
-                _ => None,
-            })
-            .collect()
+        let mut faults = Vec::new();
+        for entry in &self.entries {
+            if let What::Fault(name) = &entry.what {
+                faults.push((entry.at_ms, name.as_str()));
+            }
+        }
+        faults
     }
 
     /// Attempts to connect, those that were refused included, at or after a moment.
@@ -183,7 +185,7 @@ impl TwinJournal {
             .filter(|entry| (from_ms..=to_ms).contains(&entry.at_ms))
             .filter(|entry| matches!(entry.what, What::Refused(_) | What::Closed(..) | What::Reset))
             .map(|entry| entry.at_ms)
-            .last()
+            .next_back()
     }
 
     /// In a few words, what it did from a moment on: closes, resets and refusals, counted.

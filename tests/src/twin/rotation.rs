@@ -233,6 +233,9 @@ pub fn problems_of(air: &Air) -> Vec<String> {
     if !air.out_of_order.is_empty() {
         problems.push(format!("out of order: {}", few(&air.out_of_order)));
     }
+    if !air.is_complete() {
+        problems.push(format!("the stream ended {:.0} s early", air.missing_s));
+    }
     if !air.early().is_empty() {
         problems.push(format!("before their phrases: {}", few(&air.early())));
     }

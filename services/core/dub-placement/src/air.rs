@@ -17,6 +17,10 @@ const BREATH: MediaTime = MediaTime::from_millis(120);
 const PAUSE_MAX: MediaTime = MediaTime::from_millis(1_500);
 /// How long a dub whose sound is late is waited for, before the next phrase may air without one.
 const STARVED_MAX: MediaTime = MediaTime::from_millis(500);
+/// Share of its usual length from which on an answer is taken for whole.
+const WHOLE: f64 = 0.85;
+/// How long a whole answer is waited for where the one that is there was broken off.
+const ANEW_WAIT: MediaTime = MediaTime::from_millis(1_500);
 /// Original that may have been heard of a phrase that is dubbed: less than a syllable.
 const HEARD_MAX: MediaTime = MediaTime::from_millis(60);
 /// By how much a phrase of the worker and one of the dubber differ.
@@ -301,6 +305,10 @@ impl Placement {
             }
             return false;
         }
+        if at - phrase.onset < ANEW_WAIT && self.is_broken_off(lane, run, phrase) {
+            self.keep_down(MediaRange::new(phrase.onset.max(self.down_until), until + STEP));
+            return false;
+        }
         self.clear_the_way(lane, run);
         let backlog = at - phrase.onset;
         let overflows = self.config.backlog_max < backlog;
@@ -321,6 +329,22 @@ impl Placement {
         self.replace(lane, index);
         self.put(until, lane, usize::MAX);
         true
+    }
+
+    /// Its connection may have died in the middle of an answer that is given anew: it is the last one, and too short.
+    fn is_broken_off(&self, lane: usize, run: Run, phrase: Phrase) -> bool {
+        let again = self
+            .lanes
+            .iter()
+            .skip(lane + 1)
+            .any(|newer| newer.from <= phrase.onset + SLACK);
+        let spoken = seconds(phrase.end.unwrap_or(self.live) - phrase.onset);
+        let whole = WHOLE * spoken * self.estimates.beliefs().ratio.exp();
+        again
+            && self
+                .lanes
+                .get(lane)
+                .is_some_and(|lane| lane.is_last(run) && lane.length_of(run) < whole)
     }
 
     /// The newest answer that has come.

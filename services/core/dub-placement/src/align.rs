@@ -15,6 +15,8 @@ const GROUP_MAX_TURN: usize = 8;
 const SKIP: f64 = 2.5;
 /// The same, if its original airs already.
 const SKIP_SETTLED: f64 = 0.5;
+/// The first phrase of source that was sent again, without an answer: the line exists to answer it.
+const SKIP_ANEW: f64 = 8.0;
 /// An answer to a phrase whose original airs already.
 const LATE: f64 = 2.0;
 /// Sound without a phrase: as much as it is long, up to this.
@@ -122,6 +124,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) arriving: bool,
     /// The first sounds answer source that was sent again, faster than it was spoken: their lag tells nothing.
     pub(crate) anew: bool,
+    /// Where the source begins that was sent again, while nothing of this line was heard, in seconds.
+    pub(crate) first: Option<f64>,
     /// Source from here on is answered anew by another line, in seconds.
     pub(crate) until: Option<f64>,
     /// No answer follows its source by more, in seconds.
@@ -277,10 +281,11 @@ impl Scene<'_> {
     /// A phrase goes without an answer.
     fn pass(&self, cells: &mut [Cell], width: usize, atom: usize, phrase: usize, cost: f64) {
         if let Some(spoken) = self.phrases.get(phrase) {
-            let price = if spoken.settled.is_some() {
-                SKIP_SETTLED
-            } else {
-                SKIP
+            let asked = self.first.filter(|_| atom == 0);
+            let price = match asked {
+                Some(from) if from - SLACK <= spoken.start => SKIP_ANEW,
+                Some(_) | None if spoken.settled.is_some() => SKIP_SETTLED,
+                Some(_) | None => SKIP,
             };
             improve(&mut cells[atom * width + phrase + 1], cost + price, Step::Skip);
         }

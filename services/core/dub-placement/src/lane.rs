@@ -125,8 +125,11 @@ impl Lane {
             phrases: &spoken,
             head,
             beliefs,
-            arriving,
+            // A line that another one takes over from may have been broken off in the middle of a run: that is no more
+            // judged by its length and its end than one that is still to come.
+            arriving: arriving || time.until.is_some(),
             until: time.until.map(seconds),
+            first: (0 < self.connection && self.head.is_none()).then(|| seconds(self.from)),
             anew: 0 < self.connection && time.live < self.from + CATCHING_UP,
             age_max: time.age_max,
             now: seconds(time.now),
@@ -199,6 +202,17 @@ impl Lane {
     pub(crate) fn answer_to(&self, phrase: usize) -> Option<Run> {
         let begins = |run: &&Run| !run.goes_on && run.phrase == phrase;
         self.plan.iter().find(begins).copied()
+    }
+
+    /// A run is the last that the line has: where another line takes over, it may be broken off.
+    pub(crate) fn is_last(&self, run: Run) -> bool {
+        self.atoms.list.len() <= run.atom + run.atoms
+    }
+
+    /// Length of a run that nothing is heard of yet, without its pauses, in seconds.
+    pub(crate) fn length_of(&self, run: Run) -> f64 {
+        let atoms = self.atoms.list.iter().skip(run.atom).take(run.atoms);
+        atoms.map(|atom| seconds(steps(atom.rest()))).sum()
     }
 
     /// More of the answer that airs is to be expected.

@@ -59,9 +59,9 @@ impl End {
         }
     }
 
-    /// Whether the client is told, or tells itself, before the end.
-    fn is_announced(self) -> bool {
-        matches!(self, Self::Age | Self::GoAway | Self::Silence)
+    /// Whether there is a connection to drain: otherwise a change is a new connection and no handover.
+    fn is_orderly(self) -> bool {
+        matches!(self, Self::Age | Self::GoAway)
     }
 
     fn scenario(self) -> String {
@@ -186,11 +186,7 @@ pub fn judge(end: End, ran: &Ran) -> Result<Row> {
     let doubled = air.doubled();
     let rotations = ran.seen.links(|link| link.rotations_total);
     let connections = ran.seen.links(|link| link.connections_total).saturating_sub(1);
-    let changes = if end.is_announced() {
-        rotations
-    } else {
-        connections
-    };
+    let changes = if end.is_orderly() { rotations } else { connections };
     let least = (ROTATIONS_MIN * (ran.case.seconds / 610.0).min(1.0)).floor() as u64;
     let mut problems = problems_of(&air);
     if !lost.is_empty() {

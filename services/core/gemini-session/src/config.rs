@@ -392,7 +392,7 @@ impl Default for Pace {
             replay_speed: 2,
             replay_max: SECOND * 8,
             tail_silence: SECOND * 5,
-            unwritten_max: 20,
+            unwritten_max: 30,
         }
     }
 }

@@ -6,6 +6,8 @@ use media_types::{MediaRange, MediaTime, Tick};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Silence of the speaker after which nothing is owed of what was said before.
+const SILENCE_FORGETS: Duration = Duration::from_secs(10);
 /// How long it is remembered when something was sent. Longer than any lag that is believed.
 const SENT_KEPT: Duration = Duration::from_secs(30);
 
@@ -33,6 +35,8 @@ pub(crate) enum Phase {
 pub(crate) struct Debts {
     /// Speech out, for speech in.
     pub(crate) answer: Option<Tick>,
+    /// The newest speech in.
+    pub(crate) spoken_at: Tick,
     /// The model was silent for a while when that speech came: its answer tells the lag.
     pub(crate) clean: bool,
     /// How much speech went in since the last answer.
@@ -223,6 +227,14 @@ impl Leg {
         {
             self.sent.pop_front();
         }
+        // What was owed when the speaker fell silent for long was left out: a speaker who begins again is owed anew.
+        if MediaTime::ZERO < speech && now.since(self.debts.spoken_at) >= SILENCE_FORGETS {
+            self.debts.answer = None;
+            self.debts.words = None;
+        }
+        if MediaTime::ZERO < speech {
+            self.debts.spoken_at = now;
+        }
         if MediaTime::ZERO < speech && self.debts.answer.is_none() {
             self.debts.answer = Some(now);
             self.debts.clean = quiet_for >= Duration::from_secs(1);
@@ -361,7 +373,9 @@ impl Leg {
         if self.warned_at.is_some_and(silent_after) {
             return Some(Watchdog::AfterGoAway);
         }
-        if spoken && over(self.last_message, dogs.message_translate) {
+        // Who is silent may be told nothing: it is owed from the first word on.
+        let since = self.debts.answer.unwrap_or_default().max(self.last_message);
+        if spoken && over(since, dogs.message_translate) {
             return Some(Watchdog::Message);
         }
         // Who speaks the target language already is not said again: silence is the right answer.

@@ -272,7 +272,12 @@ impl Session {
             retryable: self.halted.is_none(),
             message: "past its hard budget",
         };
-        let budgets = (self.config.budget_soft, self.config.budget_hard);
+        // A window is answered when it has ended, so its beginning waits for all of it.
+        let window = match &self.config.family {
+            Family::Translate(_) => Duration::ZERO,
+            Family::Dialogue(dialogue) => dialogue.window_max,
+        };
+        let budgets = (self.config.budget_soft + window, self.config.budget_hard + window);
         let settled = self.fragments.settle(now, progress, budgets, &late);
         self.out
             .extend(settled.settlements.into_iter().map(Output::Settle));

@@ -65,6 +65,12 @@ impl Windows {
         if paused || full || quiet {
             self.close(block.end);
         }
+        if paused {
+            // A detector hears an onset late: the next window begins in the middle of this pause, and what of it went
+            // with this window is silence.
+            let half = MediaTime::from_frames(feed.pause().frames() / 2);
+            self.last_end = feed.border(block.end - half);
+        }
     }
 
     fn open(&mut self, start: MediaTime) {
@@ -227,7 +233,7 @@ mod tests {
         let cuts = cut(12, 20, |at| {
             (1000..2500).contains(&at) || (2700..5000).contains(&at) || (5400..6000).contains(&at)
         });
-        assert_eq!(cuts, [(500, 5300), (5300, 6800)]);
+        assert_eq!(cuts, [(500, 5300), (5160, 6800)]);
     }
 
     #[test]

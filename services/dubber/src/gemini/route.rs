@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 /// One address may take so long; a host has several, and the deadline of the caller is for all of them.
@@ -201,6 +201,10 @@ fn words(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What the kernel may take on and not send: less than a second of sound. A server that reads too slowly is felt here, and
+/// not after a minute that a large buffer hides.
+const SEND_BUFFER: u32 = 32 * 1024;
+
 /// The first address of a host that takes a connection.
 async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     let found = lookup_host((host, port))
@@ -208,7 +212,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         .map_err(|error| format!("the name {host} was not found: {error}"))?;
     let mut last = format!("the name {host} has no address");
     for address in by_turns(found.collect()) {
-        match timeout(ADDRESS_WAIT, TcpStream::connect(address)).await {
+        match timeout(ADDRESS_WAIT, connect_to(address)).await {
             Ok(Ok(stream)) => {
                 // A piece of sound is small and must not wait for the next.
                 return match stream.set_nodelay(true) {
@@ -221,6 +225,15 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         }
     }
     Err(last)
+}
+
+async fn connect_to(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.connect(address).await
 }
 
 /// The families by turns: a network that swallows one of them costs one wait, not all.

@@ -3,14 +3,35 @@ use super::Session;
 use crate::leg::{Leg, Phase};
 use crate::types::{BreakerState, Cause, ConnectionId, Event, Output, Watchdog};
 use gemini_live::{Context, Ending, Fault, Recovery, classify};
-use media_types::{MediaTime, Tick};
+use media_types::{MediaRange, MediaTime, Tick};
 use std::time::Duration;
 
 /// Pause between two phrases that are told apart.
 pub(super) const PHRASE_PAUSE: MediaTime = MediaTime::from_millis(200);
 
+/// Longest sound before a phrase that is sent again with it.
+const LEAD_IN: MediaTime = MediaTime::from_millis(250);
+
 /// Shortest wait that a server's own word is taken for.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// The sound before a phrase that begins at `onset`: a detector hears an onset late, and the first word must not be cut.
+/// Half of the pause belongs to the phrase before.
+fn before_onset(phrases: &[MediaRange], onset: MediaTime) -> MediaTime {
+    if !phrases.iter().any(|phrase| phrase.start == onset) {
+        return onset;
+    }
+    let before = phrases.iter().rev().find(|phrase| phrase.end <= onset);
+    let half = before.map_or(MediaTime::ZERO, |before| {
+        MediaTime::from_frames((onset - before.end).frames() / 2)
+    });
+    let lead = if before.is_some() {
+        half.min(LEAD_IN)
+    } else {
+        LEAD_IN
+    };
+    onset - lead
+}
 
 impl Session {
     /// A connection ended by itself.
@@ -140,7 +161,9 @@ impl Session {
             return;
         }
         let phrases = self.feed.phrases(PHRASE_PAUSE);
-        let unanswered = leg.first_unanswered(&phrases, alive_until, self.answer_bound(leg));
+        let unanswered = leg
+            .first_unanswered(&phrases, alive_until, self.answer_bound(leg))
+            .map(|from| self.feed.border(before_onset(&phrases, from)).min(from));
         if self.live == Some(leg.id) {
             self.live = None;
             self.resume_from = unanswered.unwrap_or(leg.cursor).min(leg.cursor);

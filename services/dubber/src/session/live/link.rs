@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// Orders that wait for a socket. The session itself sends no more than 20 messages ahead of the socket; setup, marks
+/// Orders that wait for a socket. The session itself sends no more than 30 messages ahead of the socket; setup, marks
 /// of windows, pings and the close come on top. Full means that a connection takes nothing: it is given up.
 const ORDERS: usize = 64;
 /// What connections said and the session has not heard. A server speaks a few times a second, and the session takes

@@ -26,7 +26,7 @@ const ORIGINAL_DB: f64 = -7.0;
 const BEFORE_S: f64 = 20.0;
 const BEHIND_S: f64 = 60.0;
 /// A dub that begins so long before its phrase is another's.
-const EARLY_S: f64 = 0.75;
+const EARLY_S: f64 = 1.2;
 /// What is not judged at the end of a recording, and a moment.
 const MISSING_S_MAX: f64 = 2.0;
 /// What stands in front of this is where the stream was joined.

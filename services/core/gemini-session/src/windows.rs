@@ -14,6 +14,8 @@ const LAST_PART: Duration = Duration::from_secs(1);
 pub(crate) struct Window {
     pub(crate) id: u64,
     pub(crate) start: MediaTime,
+    /// Where the window before it ended: nothing before this is answered by it, though it is heard again.
+    pub(crate) border: MediaTime,
     /// Absent while the speaker goes on.
     pub(crate) end: Option<MediaTime>,
     pub(crate) connection: Option<ConnectionId>,
@@ -32,6 +34,8 @@ pub(crate) struct Windows {
     queue: VecDeque<Window>,
     next_id: u64,
     last_end: MediaTime,
+    /// Earliest beginning of the next one.
+    next_from: MediaTime,
 }
 
 impl Windows {
@@ -41,6 +45,7 @@ impl Windows {
             queue: VecDeque::new(),
             next_id: 0,
             last_end: MediaTime::from_frames(i64::MIN),
+            next_from: MediaTime::from_frames(i64::MIN),
         }
     }
 
@@ -51,7 +56,7 @@ impl Windows {
         let Some(open) = self.queue.back().filter(|last| last.end.is_none()) else {
             if speech {
                 let pre_roll = block.start - MediaTime::from_duration(dialogue.pre_roll);
-                let start = pre_roll.max(self.last_end).max(feed.start());
+                let start = pre_roll.max(self.next_from).max(feed.start());
                 self.open(start.min(block.start));
             }
             return;
@@ -69,7 +74,7 @@ impl Windows {
             // A detector hears an onset late: the next window begins in the middle of this pause, and what of it went
             // with this window is silence.
             let half = MediaTime::from_frames(feed.pause().frames() / 2);
-            self.last_end = feed.border(block.end - half);
+            self.next_from = feed.border(block.end - half);
         }
     }
 
@@ -77,6 +82,7 @@ impl Windows {
         self.queue.push_back(Window {
             id: self.next_id,
             start,
+            border: start.max(self.last_end),
             end: None,
             connection: None,
             started: false,
@@ -93,6 +99,7 @@ impl Windows {
             let end = at.max(open.cursor);
             open.end = Some(end);
             self.last_end = end;
+            self.next_from = end;
         }
     }
 
@@ -163,6 +170,7 @@ impl Windows {
             let end = window.end.unwrap_or(at);
             dropped.push(MediaRange::new(window.start, end.min(at)));
             window.start = at;
+            window.border = window.border.max(at);
             window.cursor = at;
             window.end.is_none_or(|end| at < end)
         });

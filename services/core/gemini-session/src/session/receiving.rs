@@ -220,7 +220,7 @@ impl Session {
         if let Some(windows) = &mut self.windows {
             return match windows.owed(id) {
                 Some(window) => Evidence {
-                    earliest: window.start,
+                    earliest: window.border,
                     latest: window.end.unwrap_or(window.cursor),
                     turn: Some(window.id),
                 },

@@ -136,6 +136,8 @@ struct Voice {
     /// How far the provider had heard the source, less its place in its own sound: newest first.
     offsets: VecDeque<MediaTime>,
     latest: MediaTime,
+    /// What the first piece told that came with the newest source.
+    first: MediaTime,
 }
 
 impl Voice {
@@ -149,6 +151,7 @@ impl Voice {
             turn: speech.turn,
             offsets: VecDeque::new(),
             latest: MediaTime::from_frames(i64::MIN),
+            first: MediaTime::ZERO,
         }
     }
 
@@ -157,11 +160,12 @@ impl Voice {
     fn follow(&mut self, latest: MediaTime, end: MediaTime) {
         if self.latest < latest || self.offsets.is_empty() {
             self.latest = latest;
-            self.offsets.push_front(latest - end);
+            self.first = latest - end;
+            self.offsets.push_front(self.first);
             self.offsets.truncate(12);
         } else if let Some(newest) = self.offsets.front_mut() {
-            let gained = (*newest - (latest - end)).max(MediaTime::ZERO);
-            // A burst of held-up pieces: the last of them was held up least.
+            let gained = (self.first - (latest - end)).max(MediaTime::ZERO);
+            // A burst of held-up pieces: the last of them was held up least. More than a network holds up is said ahead.
             if gained < JITTER {
                 *newest = (*newest).min(latest - end);
             }
@@ -385,6 +389,19 @@ mod tests {
         hear(&mut atoms, &piece(1, 0, 1_250, sound(&[250])));
         hear(&mut atoms, &piece(1, 500, 2_150, sound(&[250])));
         assert_eq!(told(&atoms), [(1_000, 250, false), (1_500, 250, true)]);
+    }
+
+    #[test]
+    fn sound_that_comes_ahead_of_its_time_moves_no_clock() {
+        let mut atoms = Atoms::default();
+        hear(&mut atoms, &piece(1, 0, 5_250, sound(&[250])));
+        for quarter in 4..20 {
+            hear(&mut atoms, &piece(1, 250 * quarter, 6_250, sound(&[250])));
+        }
+        hear(&mut atoms, &piece(1, 5_500, 10_750, sound(&[250])));
+        let starts: Vec<_> = atoms.list.iter().map(|atom| atom.start.millis()).collect();
+        assert_eq!(starts[..2], [5_000, 6_000]);
+        assert!((9_500..=10_500).contains(&starts[2]), "{starts:?}");
     }
 
     #[test]

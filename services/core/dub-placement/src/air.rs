@@ -279,6 +279,7 @@ impl Placement {
         let heard = (self.aired - phrase.onset.max(self.down_until)).max(MediaTime::ZERO);
         let begun = HEARD_MAX < heard;
         let answer = if begun { None } else { self.answer_to(index) };
+        let answer = answer.filter(|(lane, _)| self.lane_index() == Some(*lane) || !self.is_said(index));
         let Some((lane, run)) = answer else {
             let at = free.max(self.sound_end).max(self.down_until);
             if until <= at {
@@ -291,6 +292,9 @@ impl Placement {
                 Verdict::FellBack
             };
             self.settle(index, verdict, at, until, out);
+            if let Some(lane) = self.lane_index().filter(|_| covered) {
+                self.replace(lane, index);
+            }
             return true;
         };
         let gap = self
@@ -353,6 +357,22 @@ impl Placement {
         lanes
             .filter_map(|(index, lane)| Some((index, lane.answer_to(phrase)?)))
             .next()
+    }
+
+    /// The dub that aired last said this phrase too, and all of it.
+    fn is_said(&self, phrase: usize) -> bool {
+        let Some(lane) = self.lane_index().and_then(|index| self.lanes.get(index)) else {
+            return false;
+        };
+        let (Some(run), Some(dub)) = (lane.going_on(), lane.head) else {
+            return false;
+        };
+        let spoken: f64 = (run.phrase..=phrase)
+            .filter_map(|index| self.phrases.get(index))
+            .map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
+            .sum();
+        let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
+        covered && WHOLE * spoken * self.estimates.beliefs().ratio.exp() <= seconds(dub.length)
     }
 
     /// The dub that aired last answers this phrase too, and no border was found in it.

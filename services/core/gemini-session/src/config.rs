@@ -91,9 +91,13 @@ impl Dialogue {
     /// What the model has to answer a window and the worker to place the answer.
     pub const ANSWER_RESERVE: Duration = Duration::from_secs(5);
 
+    /// Longest window under any hold: one that is lost with its connection is noticed after 4 s, sent again at twice real
+    /// time and answered within a hold of 20 s.
+    pub const WINDOW_MAX: Duration = Duration::from_secs(8);
+
     /// The usual windows under a hold.
     pub fn new(instruction: impl Into<String>, hold: Duration) -> Self {
-        let window_max = hold.saturating_sub(Self::ANSWER_RESERVE).min(SECOND * 10);
+        let window_max = hold.saturating_sub(Self::ANSWER_RESERVE).min(Self::WINDOW_MAX);
         Self {
             instruction: instruction.into(),
             voice: None,

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// The last part of the longest window, in which the quietest spot ends it.
 const LAST_PART: Duration = Duration::from_secs(1);
 
+/// Sound that two windows share where the speaker does not pause.
+const OVERLAP: MediaTime = MediaTime::from_millis(120);
+
 /// One turn of ours.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
@@ -69,12 +72,10 @@ impl Windows {
         let quiet = length + LAST_PART >= dialogue.window_max && feed.is_quiet_spot();
         if paused || full || quiet {
             self.close(block.end);
-        }
-        if paused {
-            // A detector hears an onset late: the next window begins in the middle of this pause, and what of it went
-            // with this window is silence.
-            let half = MediaTime::from_frames(feed.pause().frames() / 2);
-            self.next_from = feed.border(block.end - half);
+            // A detector hears an onset late, and a border inside of a word leaves no side with all of it: the next window
+            // begins in the middle of the pause, or a syllable early.
+            let again = MediaTime::from_frames(feed.pause().frames() / 2).max(OVERLAP);
+            self.next_from = feed.border(block.end - again);
         }
     }
 
@@ -246,11 +247,11 @@ mod tests {
 
     #[test]
     fn speech_without_a_pause_is_cut_within_what_the_hold_allows_and_nothing_of_it_is_left_out() {
-        for (hold, longest) in [(8, 3000), (10, 5000), (15, 10_000), (30, 10_000)] {
+        for (hold, longest) in [(8, 3000), (10, 5000), (13, 8000), (30, 8000)] {
             let cuts = cut(60, hold, |_| true);
             assert_eq!((cuts[0].0, cuts.last().unwrap().1), (0, 60_000));
             for pair in cuts.windows(2) {
-                assert_eq!(pair[0].1, pair[1].0);
+                assert_eq!(pair[0].1 - 120, pair[1].0);
                 let length = pair[0].1 - pair[0].0;
                 assert!(
                     length <= longest && length + 1020 >= longest,

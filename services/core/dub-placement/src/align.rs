@@ -124,8 +124,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) arriving: bool,
     /// The first sounds answer source that was sent again, faster than it was spoken: their lag tells nothing.
     pub(crate) anew: bool,
-    /// Where the source begins that was sent again, while nothing of this line was heard, in seconds.
-    pub(crate) first: Option<f64>,
+    /// Where the source begins that this line answers, in seconds.
+    pub(crate) from: Option<f64>,
     /// Source from here on is answered anew by another line, in seconds.
     pub(crate) until: Option<f64>,
     /// No answer follows its source by more, in seconds.
@@ -281,9 +281,10 @@ impl Scene<'_> {
     /// A phrase goes without an answer.
     fn pass(&self, cells: &mut [Cell], width: usize, atom: usize, phrase: usize, cost: f64) {
         if let Some(spoken) = self.phrases.get(phrase) {
-            let asked = self.first.filter(|_| atom == 0);
-            let price = match asked {
-                Some(from) if from - SLACK <= spoken.start => SKIP_ANEW,
+            let begins = atom == 0 && self.head.is_none();
+            let price = match self.from {
+                Some(from) if spoken.end <= from + BREATH => 0.0,
+                Some(from) if begins && from - SLACK <= spoken.start => SKIP_ANEW,
                 Some(_) | None if spoken.settled.is_some() => SKIP_SETTLED,
                 Some(_) | None => SKIP,
             };

@@ -129,7 +129,7 @@ impl Lane {
             // judged by its length and its end than one that is still to come.
             arriving: arriving || time.until.is_some(),
             until: time.until.map(seconds),
-            first: (0 < self.connection && self.head.is_none()).then(|| seconds(self.from)),
+            from: (0 < self.connection).then(|| seconds(self.from)),
             anew: 0 < self.connection && time.live < self.from + CATCHING_UP,
             age_max: time.age_max,
             now: seconds(time.now),

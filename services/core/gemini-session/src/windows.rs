@@ -10,7 +10,7 @@ use std::time::Duration;
 const LAST_PART: Duration = Duration::from_secs(1);
 
 /// Sound that two windows share where the speaker does not pause.
-const OVERLAP: MediaTime = MediaTime::from_millis(120);
+const OVERLAP: MediaTime = MediaTime::from_millis(200);
 
 /// One turn of ours.
 #[derive(Clone, Debug)]
@@ -242,7 +242,7 @@ mod tests {
         let cuts = cut(12, 20, |at| {
             (1000..2500).contains(&at) || (2700..5000).contains(&at) || (5400..6000).contains(&at)
         });
-        assert_eq!(cuts, [(500, 5300), (5160, 6800)]);
+        assert_eq!(cuts, [(500, 5300), (5100, 6800)]);
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
             let cuts = cut(60, hold, |_| true);
             assert_eq!((cuts[0].0, cuts.last().unwrap().1), (0, 60_000));
             for pair in cuts.windows(2) {
-                assert_eq!(pair[0].1 - 120, pair[1].0);
+                assert_eq!(pair[0].1 - 200, pair[1].0);
                 let length = pair[0].1 - pair[0].0;
                 assert!(
                     length <= longest && length + 1020 >= longest,

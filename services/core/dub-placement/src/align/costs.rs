@@ -27,7 +27,9 @@ impl Scene<'_> {
             && last.start <= stretch.latest.1 + SLACK;
         let too_old = stretch.paced && self.age_max < stretch.start - first.start;
         let unheard = stretch.paced && stretch.end < last.start + CAUSAL;
-        if !possible || too_old || unheard {
+        // A line answers what it was asked, and nothing before.
+        let unasked = self.from.is_some_and(|from| first.end <= from + BREATH);
+        if !possible || too_old || unheard || unasked {
             return None;
         }
         let extra = self.beliefs.extra_phrase * (phrases - 1) as f64;

@@ -36,7 +36,7 @@ fn align(sounds: &[Sound], phrases: &[Spoken], arriving: bool) -> Vec<(usize, us
         arriving,
         anew: false,
         until: None,
-        first: None,
+        from: None,
         age_max: 9.5,
         now: sounds.last().map_or(0.0, |sound| sound.end()),
     };

@@ -256,3 +256,44 @@ fn the_first_answer_airs_if_the_newer_one_comes_too_late() {
     assert_eq!(all(&first), [(1_000, 1_200)]);
     assert_eq!(all(&heard), [(1_200, 2_900)]);
 }
+
+#[test]
+fn what_one_answer_said_of_two_phrases_is_not_said_again_by_a_newer_line() {
+    let mut placement = aligned();
+    for phrase in 0..4 {
+        let from = 1_000 + 3_000 * phrase;
+        placement.phrase_ended(range(from, from + 2_000));
+        placement.speech(&piece(1, from + 1_200, from + 3_000));
+    }
+    placement.phrase_ended(range(13_000, 14_300));
+    placement.phrase_ended(range(14_700, 17_500));
+    // Both in one breath.
+    placement.speech(&piece(1, 14_200, 17_900));
+    placement.supersede(2, ms(14_600));
+    let mut again = piece(2, 20_000, 22_500);
+    again.earliest = ms(14_650);
+    placement.speech(&again);
+    let (_, heard) = air(&mut placement, 0, 30_000);
+    let last = all(&heard).last().copied();
+    assert_eq!(last, Some((13_000, 16_700)), "{:?}", all(&heard));
+}
+
+#[test]
+fn a_phrase_that_was_answered_whole_is_not_answered_again_from_its_middle() {
+    let mut placement = aligned();
+    for phrase in 0..4 {
+        let from = 1_000 + 3_000 * phrase;
+        placement.phrase_ended(range(from, from + 2_000));
+        placement.speech(&piece(1, from + 1_200, from + 3_000));
+    }
+    placement.phrase_ended(range(13_000, 17_500));
+    placement.speech(&piece(1, 14_200, 18_250));
+    placement.supersede(2, ms(13_950));
+    let mut again = piece(2, 20_000, 23_000);
+    again.earliest = ms(14_200);
+    placement.speech(&again);
+    let (_, heard) = air(&mut placement, 0, 30_000);
+    let last = all(&heard).last().copied();
+    assert_eq!(last, Some((13_000, 17_050)), "{:?}", all(&heard));
+    assert_eq!(placement.figures().speech_replaced_total, 1);
+}

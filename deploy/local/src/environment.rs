@@ -78,8 +78,8 @@ fn pair(line: &str) -> Option<(String, String)> {
 /// What the twin takes for a key: it takes any, and nobody may mistake this one for a real one.
 const TWIN_KEY: &str = "the-twin-takes-any-key";
 
-/// Settings that let the dubber dub at the twin. They win over what the environment says: a `.env` that names another
-/// provider, or a real key, must neither keep the dubber from the twin nor reach it.
+/// `said`, with the settings that let the dubber dub at the twin. They win over what the environment says: a `.env` that
+/// names another provider, or a real key, must neither keep the dubber from the twin nor reach it.
 #[must_use]
 pub fn at_twin(said: &Env, offset: u16) -> Env {
     let twin = format!("http://127.0.0.1:{}", Ports::of(said, offset).twin);
@@ -88,6 +88,7 @@ pub fn at_twin(said: &Env, offset: u16) -> Env {
         ("WORKER_GEMINI_BASE_URL".to_owned(), twin),
         ("WORKER_GEMINI_API_KEY".to_owned(), TWIN_KEY.to_owned()),
     ];
+    // Said as empty, for a part would otherwise inherit them from the shell.
     let elsewhere = [
         "WORKER_GEMINI_API_KEY_FILE",
         "WORKER_GEMINI_VERTEX_PROJECT",
@@ -99,7 +100,10 @@ pub fn at_twin(said: &Env, offset: u16) -> Env {
         let known = said.get(key).map(|known| format!("{known},")).unwrap_or_default();
         wiring.push((key.to_owned(), format!("{known}127.0.0.1")));
     }
-    Env::from_pairs(wiring)
+    let said = said
+        .pairs()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Env::from_pairs(said.chain(wiring))
 }
 
 /// The environment that every part gets: `said` over the wiring that follows from it.
@@ -179,7 +183,7 @@ mod tests {
             ("WORKER_GEMINI_API_KEY_FILE", "/run/secrets/key"),
             ("NO_PROXY", "example.org"),
         ]);
-        let env = said.clone().overlaid_by(at_twin(&said, 300));
+        let env = at_twin(&said, 300);
         assert_eq!(env.get("WORKER_STS_PROVIDER"), Some("gemini-live"));
         assert_eq!(env.get("WORKER_GEMINI_BASE_URL"), Some("http://127.0.0.1:50360"));
         assert_eq!(env.get("WORKER_GEMINI_API_KEY"), Some(TWIN_KEY));

@@ -245,7 +245,7 @@ mod tests {
             "STACK_RESTART",
             "DEMO_SECONDS",
             "RECORD_OUT",
-            "TWIN:",
+            "TWIN=",
             "TWIN_SCENARIO",
             "TWIN_SEED",
         ] {

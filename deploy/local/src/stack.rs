@@ -212,9 +212,7 @@ impl Builder {
         if self.twin.is_none() {
             return said;
         }
-        let wiring = environment::at_twin(&said, offset);
-        said.overlaid_by(wiring)
-            .overlaid_by(Env::from_pairs(self.env.clone()))
+        environment::at_twin(&said, offset).overlaid_by(Env::from_pairs(self.env.clone()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `drill-faults`: every fault of the list on a stack of its own, against the bar of its class.
 
-use super::air::Air;
+use super::air::{Air, Heard};
 use super::case::{Case, Family, Ran};
 use super::jobs::{self, say};
 use super::plans::Plan;
@@ -22,6 +22,8 @@ const FATAL_ATTEMPTS_MAX: usize = 2;
 const QUOTA_ATTEMPTS_MAX: usize = 4;
 /// A phrase that was said so long before a fault may still have been under way.
 const UNDER_WAY_S: f64 = 12.0;
+/// The answer to a phrase is said so long after it at the latest: a strike until then may take it away.
+const ANSWERED_S: f64 = 5.0;
 /// Seconds of the original that the listener takes for the edges of phrases.
 const EDGES_S: f64 = 0.5;
 
@@ -140,6 +142,8 @@ struct Verdict<'r> {
     struck_ms: f64,
     struck_s: f64,
     begins_ms: f64,
+    /// When it struck, the first time and again.
+    strikes_ms: Vec<f64>,
     problems: Vec<String>,
 }
 
@@ -147,6 +151,11 @@ fn judge(plan: &Plan, ran: &Ran) -> Result<Row> {
     let air = ran.air()?;
     let begins_ms = ran.begins_ms()?;
     let struck_ms = struck_ms(plan, ran).unwrap_or(begins_ms);
+    let mut strikes_ms = vec![struck_ms];
+    if plan.fault.when != When::Attempt {
+        // One that strikes again has to be over again.
+        strikes_ms.extend(ran.journal.faults(plan.fault.name).into_iter().skip(1));
+    }
     let mut verdict = Verdict {
         plan,
         ran,
@@ -155,12 +164,13 @@ fn judge(plan: &Plan, ran: &Ran) -> Result<Row> {
         struck_ms,
         struck_s: (struck_ms - begins_ms) / 1000.0,
         begins_ms,
+        strikes_ms,
         problems: Vec::new(),
     };
     verdict.common();
     match plan.fault.class {
         Class::Transparent => verdict.transparent(),
-        Class::Recover => verdict.back_within(struck_ms, plan.recovers_s()),
+        Class::Recover => verdict.back_within(&verdict.strikes_ms.clone(), plan.recovers_s()),
         Class::Overload => verdict.overload(),
         Class::Quota => verdict.quota(),
         Class::Fatal => verdict.fatal(),
@@ -251,19 +261,24 @@ impl Verdict<'_> {
         }
     }
 
-    /// The end of the last phrase that was not dubbed, in seconds of the programme.
-    fn dubbed_again_s(&self) -> Option<f64> {
-        let ends = self.air.not_dubbed(&self.omitted).map(|it| it.spoken.end_s);
-        ends.max_by(f64::total_cmp)
+    /// From each of some strikes on, how long it took until the dub was back; the longest.
+    fn took_s(&self, strikes_ms: &[f64]) -> Option<f64> {
+        let strikes: Vec<f64> = strikes_ms
+            .iter()
+            .map(|at_ms| (at_ms - self.begins_ms) / 1000.0)
+            .collect();
+        let of = |it: &Heard| {
+            let end_s = it.spoken.end_s;
+            let by = strikes.iter().rev().find(|at_s| **at_s <= end_s + ANSWERED_S);
+            Some(end_s - by.or(strikes.first())?)
+        };
+        let took = self.air.not_dubbed(&self.omitted).filter_map(of);
+        took.max_by(f64::total_cmp)
     }
 
-    /// The dub is back so long after a moment, and was there until the fault.
-    fn back_within(&mut self, from_ms: f64, limit_s: f64) {
-        let from_s = (from_ms - self.begins_ms) / 1000.0;
-        if let Some(again_s) = self.dubbed_again_s()
-            && again_s - from_s > limit_s
-        {
-            let took = again_s - from_s;
+    /// The dub is back so long after each of some strikes, and was there until the fault.
+    fn back_within(&mut self, strikes_ms: &[f64], limit_s: f64) {
+        if let Some(took) = self.took_s(strikes_ms).filter(|took| *took > limit_s) {
             self.say(format!("back after {took:.1} s"));
         }
         let before: Vec<u16> = self
@@ -296,7 +311,7 @@ impl Verdict<'_> {
             self.say("the breaker did not open");
         }
         let over_ms = self.ran.journal.last_harm_ms(self.struck_ms, f64::MAX);
-        self.back_within(over_ms.unwrap_or(self.struck_ms), self.plan.recovers_s());
+        self.back_within(&[over_ms.unwrap_or(self.struck_ms)], self.plan.recovers_s());
     }
 
     fn quota(&mut self) {
@@ -304,7 +319,7 @@ impl Verdict<'_> {
         if attempts > QUOTA_ATTEMPTS_MAX {
             self.say(format!("{attempts} attempts"));
         }
-        self.back_within(self.struck_ms, self.plan.recovers_s());
+        self.back_within(&[self.struck_ms], self.plan.recovers_s());
     }
 
     fn fatal(&mut self) {
@@ -332,7 +347,7 @@ impl Verdict<'_> {
     }
 
     fn row(self) -> Row {
-        let again = self.dubbed_again_s().map(|again_s| again_s - self.struck_s);
+        let again = self.took_s(&self.strikes_ms);
         let back = if self.plan.fault.class == Class::Fatal {
             "-".to_owned()
         } else {

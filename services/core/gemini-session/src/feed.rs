@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 /// 48 kHz frames in a sample of 16 kHz.
 const FRAMES_PER_SAMPLE: i64 = 3;
 
+/// Blocks that make a spot.
+const SPOT_BLOCKS: usize = 3;
 /// How far back the level of a spot is compared.
 const SPOT: MediaTime = MediaTime::from_millis(1000);
 
@@ -163,15 +165,18 @@ impl Feed {
         self.end - last_speech.map_or(self.start(), |block| block.range.end)
     }
 
-    /// Whether the newest block is the quietest of the last second.
+    /// Whether the newest blocks are the quietest of the last second: between two words, not between two waves.
     pub(crate) fn is_quiet_spot(&self) -> bool {
         let recent = self
             .blocks
             .iter()
             .rev()
             .take_while(|block| block.range.end + SPOT > self.end);
-        let lowest = recent.map(|block| block.level).fold(f32::MAX, f32::min);
-        self.blocks.back().is_some_and(|last| last.level <= lowest)
+        let levels: Vec<f32> = recent.map(|block| block.level).collect();
+        let mut spots = levels.windows(SPOT_BLOCKS).map(|spot| spot.iter().sum::<f32>());
+        spots
+            .next()
+            .is_some_and(|newest| spots.all(|spot| newest <= spot))
     }
 
     /// Runs of speech, joined over pauses shorter than `pause`.

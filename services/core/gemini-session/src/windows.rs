@@ -71,11 +71,20 @@ impl Windows {
         let full = length + block_length > dialogue.window_max;
         let quiet = length + LAST_PART >= dialogue.window_max && feed.is_quiet_spot();
         if paused || full || quiet {
-            self.close(block.end);
-            // A detector hears an onset late, and a border inside of a word leaves no side with all of it: the next window
-            // begins in the middle of the pause, or a syllable early.
-            let again = MediaTime::from_frames(feed.pause().frames() / 2).max(OVERLAP);
-            self.next_from = feed.border(block.end - again);
+            self.part(feed);
+        }
+    }
+
+    /// Ends the open window where the source has come to, and the speaker may go on. A detector hears an onset late, and a
+    /// border inside of a word leaves no side with all of it: the next window begins in the middle of the pause, or a
+    /// syllable early.
+    pub(crate) fn part(&mut self, feed: &Feed) {
+        self.close(feed.end());
+        let again = MediaTime::from_frames(feed.pause().frames() / 2).max(OVERLAP);
+        self.next_from = feed.border(feed.end() - again);
+        if feed.pause() < OVERLAP {
+            // What is heard twice may be answered by either.
+            self.last_end = self.next_from;
         }
     }
 
@@ -94,7 +103,7 @@ impl Windows {
         self.next_id += 1;
     }
 
-    /// Ends the open window, if there is one.
+    /// Ends the open window, if there is one: what follows is another moment.
     pub(crate) fn close(&mut self, at: MediaTime) {
         if let Some(open) = self.queue.back_mut().filter(|last| last.end.is_none()) {
             let end = at.max(open.cursor);

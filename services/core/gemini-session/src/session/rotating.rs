@@ -28,7 +28,7 @@ impl Session {
         if let Some(windows) = &mut self.windows {
             if windows.half_sent(old_id).is_some() {
                 if spot {
-                    windows.close(self.feed.end());
+                    windows.part(&self.feed);
                 }
                 return;
             }

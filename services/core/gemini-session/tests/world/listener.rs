@@ -4,6 +4,9 @@ use super::{MAGIC, Phrase};
 use gemini_session::{ConnectionId, Speech, Supersession};
 use std::collections::BTreeSet;
 
+/// Blocks that a border without a pause may leave on both sides.
+const SHARED_BLOCKS: u64 = 10;
+
 /// Samples of 20 ms at 24 kHz.
 const BLOCK: usize = 480;
 
@@ -121,6 +124,8 @@ impl Listener {
             }
             let lost = times.iter().filter(|times| **times == 0).count();
             let doubled = times.iter().filter(|times| **times > 1).count();
+            // Two windows of which neither ends in a pause share a syllable.
+            let doubled = if doubled as u64 <= SHARED_BLOCKS { 0 } else { doubled };
             if lost + doubled + late > 0 {
                 problems.push(format!(
                     "phrase {number} at {}: of {} blocks {lost} lost, {doubled} doubled, {late} late; {}",
@@ -133,7 +138,8 @@ impl Listener {
         let mut newest = (0, 0);
         let inside = |heard: &&Heard| (from..until).contains(&self.phrases[heard.phrase].start);
         for heard in aired.iter().filter(inside) {
-            if (heard.phrase, heard.first) < newest {
+            let shared = heard.phrase == newest.0 && newest.1 < heard.first + SHARED_BLOCKS;
+            if (heard.phrase, heard.first) < newest && !shared {
                 problems.push(format!(
                     "at {}: phrase {} block {} behind {newest:?}",
                     heard.at_ms, heard.phrase, heard.first

@@ -115,7 +115,7 @@ impl Placement {
             return self.wait(until, index);
         };
         if lane.head.is_some_and(|dub| dub.sealed) {
-            self.figures.speech_late_total += lane.drop_atoms(run.atoms);
+            self.figures.speech_late_total += lane.leave_unsaid(run);
             return Track::Again;
         }
         let limit = match self.border_of(index, run) {
@@ -193,6 +193,11 @@ impl Placement {
     fn border_of(&self, index: usize, run: Run) -> Option<Border> {
         let lane = self.lanes.get(index)?;
         let dub = lane.head.filter(|_| 1 < run.phrases)?;
+        let parted = self.phrases.get(run.phrase)?.end? + STEP < self.phrases.get(run.phrase + 1)?.onset;
+        if !parted && dub.turn.is_none() {
+            // The speaker went on: so does the answer.
+            return None;
+        }
         let length = |phrase: usize| {
             let phrase = self.phrases.get(phrase)?;
             Some(seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
@@ -313,6 +318,7 @@ impl Placement {
             self.keep_down(MediaRange::new(phrase.onset.max(self.down_until), until + STEP));
             return false;
         }
+        let said = self.said_already(lane, index);
         self.clear_the_way(lane, run);
         let backlog = at - phrase.onset;
         let overflows = self.config.backlog_max < backlog;
@@ -321,6 +327,7 @@ impl Placement {
                 self.estimates.note(found);
             }
             line.begin(Some(phrase.id), (!overflows).then_some(at));
+            line.join(run, said);
         }
         if overflows {
             self.settle(index, Verdict::Overflowed, at, until, out);
@@ -349,6 +356,26 @@ impl Placement {
                 .lanes
                 .get(lane)
                 .is_some_and(|lane| lane.is_last(run) && lane.length_of(run) < whole)
+    }
+
+    /// How much of a phrase's answer, in seconds, was heard from another line: one that died in the middle of a phrase
+    /// may have said more of it than is answered anew.
+    fn said_already(&self, chosen: usize, phrase: usize) -> f64 {
+        let said = || {
+            let lane = self.lanes.get(self.lane_index().filter(|lane| *lane < chosen)?)?;
+            let dub = lane.head.filter(|dub| !dub.sealed && !dub.done)?;
+            let first = self.phrases.index_of(dub.phrase?)?;
+            let before = phrase
+                .checked_sub(1)
+                .and_then(|before| self.phrases.get(before))?;
+            let onset = self.phrases.get(phrase)?.onset;
+            if before.end != Some(onset) || phrase != first + dub.phrases {
+                return None;
+            }
+            let spoken = seconds(onset - self.phrases.get(first)?.onset);
+            Some(seconds(dub.length) - spoken * self.estimates.beliefs().ratio.exp())
+        };
+        said().unwrap_or(0.0).max(0.0)
     }
 
     /// The newest answer that has come.
@@ -415,7 +442,7 @@ impl Placement {
             self.figures.speech_replaced_total += lane.drop_atoms(run.atom);
             let id = self.phrases.get(phrase).map(|phrase| phrase.id);
             lane.begin(id, None);
-            self.figures.speech_replaced_total += lane.drop_atoms(run.atoms);
+            self.figures.speech_replaced_total += lane.leave_unsaid(run);
         }
     }
 }

@@ -29,6 +29,14 @@ const CAUSAL: f64 = 0.3;
 const TAIL_MIN: f64 = 0.15;
 /// From one answer to the next, in seconds.
 const BREATH: f64 = 0.12;
+/// What is taken for the answer before, or left to the next one, at most; in seconds.
+const CARRIED_MAX: f64 = 2.0;
+/// Phrases between which the speaker did not pause, in seconds: a detector parts what goes on for too long. That one run
+/// answers both is to be expected.
+const ABUTS: f64 = 0.1;
+const ABUTTING: f64 = 0.3;
+/// Silence between two answers of a provider that has fallen behind, in seconds.
+pub(crate) const QUEUES: f64 = 0.25;
 /// Silence that a run may have inside, in seconds; the first is free.
 const GAP_FREE: f64 = 0.16;
 const GAP_MAX: f64 = 1.5;
@@ -60,11 +68,23 @@ pub(crate) struct Sound {
     pub(crate) first: bool,
     /// When it came, on the air's clock.
     pub(crate) heard_at: f64,
+    /// By how much its connection had been told more of the source than it had had time to speak of.
+    pub(crate) leapt: f64,
 }
 
 impl Sound {
     fn end(&self) -> f64 {
         self.start + self.length
+    }
+
+    /// The provider went on right behind what it said before: it has more to say than it could.
+    fn queues(&self) -> bool {
+        !self.first && self.gap <= QUEUES
+    }
+
+    /// By how much it may be late because the provider has fallen behind.
+    fn behind_max(&self) -> f64 {
+        if self.gap <= QUEUES { self.leapt } else { 0.0 }
     }
 }
 
@@ -94,6 +114,8 @@ pub(crate) struct Head {
     pub(crate) turn: Option<u64>,
     /// Phrases that it answers for certain.
     pub(crate) phrases: usize,
+    /// By how much it may be late because the provider has fallen behind.
+    pub(crate) behind_max: f64,
     /// Nothing more belongs to it.
     pub(crate) done: bool,
     /// Half of the first sound is placed already: the rest of it goes on.
@@ -161,6 +183,10 @@ struct Stretch {
     latest: (f64, f64),
     paced: bool,
     arriving: bool,
+    /// By how much it queued.
+    behind: f64,
+    /// Sound of it that was taken for the answer before.
+    carried: f64,
     /// Where its last sound begins.
     last: f64,
     /// Where it pauses, from its beginning on.
@@ -245,6 +271,8 @@ impl Scene<'_> {
             latest: (head.latest, head.latest),
             paced: head.turn.is_none(),
             arriving: false,
+            behind: self.behind(head.start, first).min(head.behind_max),
+            carried: 0.0,
             last: head.start,
             pauses: [0.0; RUN_MAX + 1],
             paused: 0,
@@ -283,7 +311,7 @@ impl Scene<'_> {
         if let Some(spoken) = self.phrases.get(phrase) {
             let begins = atom == 0 && self.head.is_none();
             let price = match self.from {
-                Some(from) if spoken.end <= from + BREATH => 0.0,
+                Some(from) if spoken.end <= from + SLACK => 0.0,
                 Some(from) if begins && from - SLACK <= spoken.start => SKIP_ANEW,
                 Some(_) | None if spoken.settled.is_some() => SKIP_SETTLED,
                 Some(_) | None => SKIP,
@@ -300,7 +328,11 @@ impl Scene<'_> {
         if paced && first.start < spoken.start + CAUSAL - SLACK {
             return;
         }
-        let start = if paced { self.start_cost(atom, phrase) } else { 0.0 };
+        let (start, behind) = if paced {
+            self.start_cost(atom, phrase)
+        } else {
+            (0.0, 0.0)
+        };
         // What was there when a phrase was decided without it was not its answer, and is none now.
         if spoken.settled.is_some_and(|settled| first.heard_at <= settled) {
             return;
@@ -316,6 +348,8 @@ impl Scene<'_> {
             latest: first.latest,
             paced,
             arriving: false,
+            behind,
+            carried: if atom == 0 { self.carried() } else { 0.0 },
             last: first.start,
             pauses: [0.0; RUN_MAX + 1],
             paused: 0,
@@ -345,12 +379,12 @@ impl Scene<'_> {
     fn trace(&self, cells: &[Cell], width: usize) -> Vec<Run> {
         let atoms = self.sounds.len();
         let mut best = (f64::INFINITY, 0);
-        let mut overdue = 0.0;
         for phrase in (0..width).rev() {
-            overdue += self.overdue(phrase);
-            let cost = cells[atoms * width + phrase].cost + overdue;
-            if cost < best.0 {
-                best = (cost, phrase);
+            let cell = &cells[atoms * width + phrase];
+            let queue = self.queue(cell.step, phrase);
+            let overdue: f64 = (phrase..width).map(|phrase| self.overdue(phrase, queue)).sum();
+            if cell.cost + overdue < best.0 {
+                best = (cell.cost + overdue, phrase);
             }
         }
         let mut at = (atoms, best.1);

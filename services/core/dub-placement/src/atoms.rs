@@ -19,6 +19,8 @@ const WAITING_MAX: MediaTime = MediaTime::from_millis(60_000);
 const TOUCH: MediaTime = MediaTime::from_millis(5);
 /// By how much a network delays a piece at most, before it must be the provider that stopped.
 const JITTER: MediaTime = MediaTime::from_millis(1_000);
+/// Silence behind which a provider has said all that it had to say.
+const CAUGHT_UP: MediaTime = MediaTime::from_millis(900);
 /// Connections whose sound is followed at once.
 const VOICES: usize = 4;
 
@@ -37,6 +39,8 @@ pub(crate) struct Atom {
     pub(crate) latest: (MediaTime, MediaTime),
     /// When it began to come, on the air's clock.
     pub(crate) heard_at: MediaTime,
+    /// By how much its connection had been told more of the source by then than it had had time to speak of.
+    pub(crate) leapt: MediaTime,
     /// More of it may come.
     pub(crate) open: bool,
     pub(crate) pcm: Vec<i16>,
@@ -138,6 +142,8 @@ struct Voice {
     latest: MediaTime,
     /// What the first piece told that came with the newest source.
     first: MediaTime,
+    /// The offset that it began with, or had when it last had nothing left to say.
+    began_with: Option<MediaTime>,
 }
 
 impl Voice {
@@ -152,6 +158,7 @@ impl Voice {
             offsets: VecDeque::new(),
             latest: MediaTime::from_frames(i64::MIN),
             first: MediaTime::ZERO,
+            began_with: None,
         }
     }
 
@@ -289,10 +296,16 @@ impl Atoms {
             // Whoever speaks now, the one before has had his say.
             atom.open = false;
         }
+        let offset = voice.offset();
+        if CAUGHT_UP < gap {
+            voice.began_with = Some(offset);
+        }
+        let leapt = offset - *voice.began_with.get_or_insert(offset);
         let mut atom = Atom {
+            leapt: leapt.max(MediaTime::ZERO),
             connection: voice.connection,
             turn: speech.turn,
-            start: at + voice.offset(),
+            start: at + offset,
             gap,
             earliest: (speech.earliest, speech.earliest),
             latest: (speech.latest, speech.latest),

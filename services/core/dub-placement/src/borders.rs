@@ -85,6 +85,7 @@ mod tests {
             earliest: (MediaTime::ZERO, MediaTime::ZERO),
             latest: (MediaTime::ZERO, MediaTime::ZERO),
             heard_at: MediaTime::ZERO,
+            leapt: MediaTime::ZERO,
             open: false,
             pcm: vec![0; levels.len() * STEP_FRAMES * CHANNELS],
             levels: levels.to_vec(),

@@ -2,8 +2,9 @@
 //!
 //! A connection that answers source anew begins a line of its own; for each phrase the newest line that has an answer
 //! counts.
-use crate::align::{Head, Run, Scene, Sound, Spoken};
+use crate::align::{Head, QUEUES, Run, Scene, Sound, Spoken};
 use crate::atoms::{Atoms, STEP_FRAMES, steps};
+use crate::borders::border;
 use crate::estimates::{Beliefs, Match};
 use crate::phrases::Phrases;
 use media_types::{MediaTime, SAMPLE_RATE_HZ};
@@ -18,6 +19,14 @@ const CATCHING_UP: MediaTime = MediaTime::from_millis(20_000);
 const ALIGNED: usize = 96;
 /// Gap between the last sound of one connection and the first of the next: nobody knows.
 const GAP_UNKNOWN: MediaTime = MediaTime::from_millis(300);
+
+/// A provider that is behind by less is not behind, in seconds.
+const BEHIND: f64 = 0.5;
+/// Less than this is not left out: it is within what is known of how long an answer is, in seconds.
+const JOIN_MIN: f64 = 0.25;
+/// How far from where it should be a joint is looked for: share of what is left out, and bounds in steps.
+const JOIN_REACH: f64 = 0.3;
+const JOIN_STEPS: std::ops::RangeInclusive<f64> = 20.0..=100.0;
 
 /// The run that a line said last.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +45,8 @@ pub(crate) struct Dub {
     pub(crate) turn: Option<u64>,
     /// Where its first sound airs, until it does.
     pub(crate) starts_at: Option<MediaTime>,
+    /// By how much it may be late because the provider has fallen behind, in seconds.
+    pub(crate) behind_max: f64,
     /// Nothing more belongs to it: a border was found.
     pub(crate) done: bool,
     /// Nothing more of it may be heard.
@@ -164,6 +175,7 @@ impl Lane {
                 turn: atom.turn,
                 first,
                 heard_at: seconds(atom.heard_at),
+                leapt: seconds(atom.leapt),
             });
         }
         out
@@ -180,6 +192,7 @@ impl Lane {
             latest: seconds(dub.latest),
             turn: dub.turn,
             phrases: dub.phrases,
+            behind_max: dub.behind_max,
             done: dub.done,
             mid: self.is_mid(),
         }
@@ -245,10 +258,38 @@ impl Lane {
             latest: atom.latest.0,
             turn: atom.turn,
             starts_at,
+            behind_max: if seconds(atom.gap) <= QUEUES {
+                seconds(atom.leapt)
+            } else {
+                0.0
+            },
             done: false,
             sealed: starts_at.is_none(),
             noted: phrase.is_none() || starts_at.is_none(),
         });
+        self.dirty = true;
+    }
+
+    /// Leaves out the beginning of the run that is to be said: so many seconds of it were heard from another line. It is
+    /// joined where a word ends, and not at all where none does.
+    pub(crate) fn join(&mut self, run: Run, said: f64) {
+        if said < JOIN_MIN {
+            return;
+        }
+        let atoms: Vec<_> = self.atoms.list.iter().take(run.atoms).collect();
+        let steps_said = 100.0 * said;
+        let reach = (JOIN_REACH * steps_said).clamp(*JOIN_STEPS.start(), *JOIN_STEPS.end());
+        let Some(found) = border(&atoms, steps_said, reach) else {
+            return;
+        };
+        self.drop_atoms(found.atom);
+        if let Some(first) = self.atoms.list.front_mut().filter(|_| 0 < found.step) {
+            *first = first.split(found.step);
+        }
+        if let Some(dub) = &mut self.head {
+            dub.length = MediaTime::from_frames((said * f64::from(SAMPLE_RATE_HZ)) as i64);
+            dub.noted = true;
+        }
         self.dirty = true;
     }
 
@@ -261,7 +302,8 @@ impl Lane {
         if 0 < self.connection && dub.start < self.from + CATCHING_UP {
             return None;
         }
-        let paced = dub.turn.is_none();
+        // What was late because of what came before it tells nothing of how late the provider is.
+        let paced = dub.turn.is_none() && dub.behind_max < BEHIND;
         let ratio = seconds(dub.length) / seconds(end - phrase.onset).max(0.05);
         Some(Match {
             lag: paced.then(|| seconds(dub.start - phrase.onset)),
@@ -291,6 +333,16 @@ impl Lane {
         }
         let length = MediaTime::from_frames(i64::try_from(count * STEP_FRAMES).unwrap_or(0));
         Some((atom.steps(from, from + count), length))
+    }
+
+    /// Leaves out a run that has begun, which is used up by that as if it were said. Tells how many atoms that were.
+    pub(crate) fn leave_unsaid(&mut self, run: Run) -> u64 {
+        for _ in 0..run.atoms {
+            let _ = self.take(usize::MAX);
+            self.atoms.list.pop_front();
+        }
+        self.dirty = true;
+        u64::try_from(run.atoms).unwrap_or(0)
     }
 
     /// Parts the first atom, whose beginning ends the run that is said.

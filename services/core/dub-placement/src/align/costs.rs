@@ -2,19 +2,50 @@
 use super::*;
 
 impl Scene<'_> {
-    /// How far a run's start is off. An answer that queues behind the one before is not to blame.
-    pub(super) fn start_cost(&self, atom: usize, phrase: usize) -> f64 {
+    /// How far a run's start is off, and by how much it queues behind the one before: for that it is not to blame.
+    pub(super) fn start_cost(&self, atom: usize, phrase: usize) -> (f64, f64) {
         if self.anew && self.head.is_none() && atom == 0 {
-            return 0.0;
+            return (0.0, 0.0);
         }
-        let start = self.sounds[atom].start;
+        let sound = &self.sounds[atom];
         let before = match atom.checked_sub(1).and_then(|before| self.sounds.get(before)) {
             Some(sound) => sound.end(),
             None => self.head.map_or(f64::NEG_INFINITY, |head| head.end),
         };
-        let wanted = self.phrases[phrase].start + self.beliefs.lag;
-        let wanted = wanted.max((before + BREATH).min(start));
-        off((start - wanted) / self.beliefs.lag_spread)
+        // What is sent again comes faster than it is answered: the clock leaps then where the sound does not.
+        let before = if sound.queues() && (self.anew || 0.5 < sound.leapt) {
+            before.max(sound.start - sound.gap)
+        } else {
+            before
+        };
+        let alone = self.phrases[phrase].start + self.beliefs.lag;
+        let wanted = alone.max((before + BREATH).min(sound.start));
+        (
+            off((sound.start - wanted) / self.beliefs.lag_spread),
+            (wanted - alone).min(sound.behind_max()),
+        )
+    }
+
+    /// By how much an answer to a phrase begins later than it would by itself.
+    pub(super) fn behind(&self, start: f64, phrase: usize) -> f64 {
+        let alone = |spoken: &Spoken| spoken.start + self.beliefs.lag;
+        self.phrases
+            .get(phrase)
+            .map_or(0.0, |spoken| (start - alone(spoken)).max(0.0))
+    }
+
+    /// Sound that the answer which airs has too much, in seconds, where nothing but a guess parts it from the next one:
+    /// that is missing there.
+    pub(super) fn carried(&self) -> f64 {
+        let carried = || {
+            let head = self.head.filter(|head| head.done)?;
+            let first = head.phrase?;
+            let group = self.phrases.get(first..first + head.phrases)?;
+            let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
+            let carried = head.length - spoken * self.beliefs.ratio.exp();
+            Some(carried.clamp(-CARRIED_MAX, CARRIED_MAX))
+        };
+        carried().unwrap_or(0.0)
     }
 
     /// What it costs that a stretch answers a group; nothing where it cannot.
@@ -28,21 +59,35 @@ impl Scene<'_> {
         let too_old = stretch.paced && self.age_max < stretch.start - first.start;
         let unheard = stretch.paced && stretch.end < last.start + CAUSAL;
         // A line answers what it was asked, and nothing before.
-        let unasked = self.from.is_some_and(|from| first.end <= from + BREATH);
+        let unasked = self.from.is_some_and(|from| first.end <= from + SLACK);
         if !possible || too_old || unheard || unasked {
             return None;
         }
-        let extra = self.beliefs.extra_phrase * (phrases - 1) as f64;
+        let extra = |pair: &[Spoken]| {
+            let pause = pair[1].start - pair[0].end;
+            let is_cut = !stretch.paced
+                || self
+                    .until
+                    .is_some_and(|until| (until - pair[1].start).abs() < ABUTS);
+            if pause < ABUTS && !is_cut {
+                ABUTTING
+            } else {
+                self.beliefs.extra_phrase
+            }
+        };
+        let extra: f64 = group.windows(2).map(extra).sum();
         let mut cost = stretch.gaps + extra + self.parted(stretch, group);
         // What another line answers anew begins after this, and so does its first answer.
-        let begun_anew = |until| last.end < until + SLACK && until + self.beliefs.lag - BREATH < stretch.last;
+        let begins = self.beliefs.lag + stretch.behind - BREATH;
+        let begun_anew = |until| last.end < until + SLACK && until + begins < stretch.last;
         cost += if self.until.is_some_and(begun_anew) {
             BEGUN_ANEW
         } else {
             0.0
         };
         let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
-        let ratio = (stretch.length.max(0.05) / spoken.max(0.05)).ln() - self.beliefs.ratio;
+        let length = (stretch.length + stretch.carried).max(0.05);
+        let ratio = (length / spoken.max(0.05)).ln() - self.beliefs.ratio;
         // What still arrives, or is still spoken, is judged by its start: it can only be too long already.
         let unfinished = stretch.arriving || last.open;
         if !unfinished {
@@ -51,7 +96,7 @@ impl Scene<'_> {
             cost += off((ratio / self.beliefs.ratio_spread + 0.5).max(0.0));
         }
         if stretch.paced && !last.open {
-            let mut due = last.end + self.beliefs.tail;
+            let mut due = last.end + self.beliefs.tail + stretch.behind;
             if self.anew {
                 due = due.max(stretch.start + spoken * self.beliefs.ratio.exp());
             }
@@ -93,8 +138,20 @@ impl Scene<'_> {
         cost
     }
 
+    /// When the provider has said what the last step gives it to say: what still arrives is taken for as long as usual.
+    pub(super) fn queue(&self, last: Option<Step>, phrase: usize) -> Option<f64> {
+        let end = self.sounds.last()?.end();
+        let Some(Step::Run { atoms, phrases }) = last.filter(|_| self.arriving) else {
+            return Some(end);
+        };
+        let start = self.sounds.get(self.sounds.len().checked_sub(atoms)?)?.start;
+        let group = self.phrases.get(phrase.checked_sub(phrases)?..phrase)?;
+        let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
+        Some(end.max(start + spoken * self.beliefs.ratio.exp()))
+    }
+
     /// What it costs that a phrase has no answer yet: nothing before one must have come.
-    pub(super) fn overdue(&self, phrase: usize) -> f64 {
+    pub(super) fn overdue(&self, phrase: usize, queue: Option<f64>) -> f64 {
         let Some(spoken) = self.phrases.get(phrase).filter(|spoken| !spoken.open) else {
             return 0.0;
         };
@@ -103,7 +160,7 @@ impl Scene<'_> {
             return if heard { SKIP } else { 0.0 };
         }
         let beliefs = self.beliefs;
-        let queue = self.sounds.last().map_or(spoken.end, Sound::end);
+        let queue = queue.unwrap_or(spoken.end);
         let begins = (spoken.start + beliefs.lag).max(queue) + OVERDUE * beliefs.lag_spread;
         let ends = (spoken.end + beliefs.tail).max(queue) + beliefs.tail_spread;
         match spoken.settled {

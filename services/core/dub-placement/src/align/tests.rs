@@ -14,6 +14,7 @@ fn sound(start: f64, end: f64, gap: f64) -> Sound {
         turn: None,
         first: false,
         heard_at: 0.0,
+        leapt: 0.0,
     }
 }
 

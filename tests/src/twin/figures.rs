@@ -96,7 +96,8 @@ pub fn rss_mb(pid: u32) -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
-/// Every series of the pages of media-edge and dubber whose name begins with one of these, summed over its labels.
+/// Every series of the pages of media-edge and dubber whose name begins with one of these, summed over its labels, and
+/// once more for each result that it tells apart, as `name/result`.
 pub fn gauges(live: &Live, names: &[&str]) -> BTreeMap<String, f64> {
     let ports = live.stack.ports();
     let mut found = BTreeMap::new();
@@ -111,6 +112,12 @@ pub fn gauges(live: &Live, names: &[&str]) -> BTreeMap<String, f64> {
             let is_count = name.ends_with("_bucket") || name.ends_with("_sum") || name.ends_with("_created");
             if let (true, false, Ok(value)) = (wanted, is_count, value.parse::<f64>()) {
                 *found.entry(name.to_owned()).or_insert(0.0) += value;
+                let result = series
+                    .split_once("result=\"")
+                    .and_then(|(_, rest)| rest.split_once('"'));
+                if let Some((result, _)) = result {
+                    *found.entry(format!("{name}/{result}")).or_insert(0.0) += value;
+                }
             }
         }
     }

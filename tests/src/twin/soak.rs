@@ -156,24 +156,17 @@ fn phrases(ran: &Ran, air: &Air) -> Vec<Row> {
     if !unheard.is_empty() {
         rows.push(row("unheard phrases", few(&unheard), "0", false));
     }
-    let counter = |name: &str| ran.seen.gauge(name);
-    if let Some(total) = counter("worker_phrases_total") {
-        let counted: f64 = ran
-            .seen
-            .gauges
-            .iter()
-            .filter(|(name, _)| {
-                name.starts_with("worker_phrases_") && name.as_str() != "worker_phrases_total"
-            })
-            .filter_map(|(_, series)| series.last())
-            .sum();
-        rows.push(row(
-            "phrases as the worker counts them",
-            format!("{total} = {counted}"),
-            "told",
-            true,
-        ));
-    }
+    let counter = |name: &str| ran.seen.gauge(name).unwrap_or_default();
+    let total = counter("worker_phrases_total");
+    let of = |result: &str| counter(&format!("worker_phrases_total/{result}"));
+    let (heard, fell_back, overflowed) = (of("dubbed"), of("fallback"), of("overflow"));
+    // Those that have just begun are decided when they air.
+    rows.push(row(
+        "phrases as the worker counts them",
+        format!("{total} = {heard} dubbed + {fell_back} without an answer + {overflowed} too far behind"),
+        "all counted",
+        total > 0.0 && (total - heard - fell_back - overflowed).abs() < 0.5,
+    ));
     rows
 }
 

@@ -297,3 +297,25 @@ fn a_phrase_that_was_answered_whole_is_not_answered_again_from_its_middle() {
     assert_eq!(last, Some((13_000, 17_050)), "{:?}", all(&heard));
     assert_eq!(placement.figures().speech_replaced_total, 1);
 }
+
+#[test]
+fn a_line_that_died_in_a_phrase_is_joined_by_the_next_one_where_it_ended() {
+    let mut placement = aligned();
+    for phrase in 0..4 {
+        let from = 1_000 + 3_000 * phrase;
+        placement.phrase_ended(range(from, from + 2_000));
+        placement.speech(&piece(1, from + 1_200, from + 3_000));
+    }
+    placement.phrase_ended(range(13_000, 17_500));
+    // It said more of the phrase than it is known to have answered.
+    placement.speech(&piece(1, 14_200, 17_000));
+    placement.supersede(2, ms(14_000));
+    for (from, until) in [(20_000, 21_700), (21_900, 23_300)] {
+        let mut again = piece(2, from, until);
+        again.earliest = ms(14_000);
+        placement.speech(&again);
+    }
+    let (_, heard) = air(&mut placement, 0, 30_000);
+    let heard = all(&heard);
+    assert_eq!(heard[4..], [(13_000, 15_800), (15_880, 17_280)], "{heard:?}");
+}

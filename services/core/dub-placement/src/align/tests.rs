@@ -103,3 +103,24 @@ fn what_was_there_when_a_phrase_fell_back_is_not_its_answer() {
     let sounds = [sound(3.0, 4.9, 9.0)];
     assert_eq!(align(&sounds, &phrases, false), [(0, 1, 1, 1)]);
 }
+
+#[test]
+fn answers_of_a_provider_that_fell_behind_are_in_order_though_its_clock_leapt() {
+    let phrases = [spoken(0.0, 2.0), spoken(2.5, 4.5), spoken(5.0, 6.5)];
+    let late = |start: f64, end: f64| Sound {
+        leapt: 4.5,
+        ..sound(start, end, 0.11)
+    };
+    let sounds = [sound(1.2, 3.1, 9.0), late(7.9, 9.8), late(10.0, 11.4)];
+    assert_eq!(
+        align(&sounds, &phrases, false),
+        [(0, 1, 0, 1), (1, 1, 1, 1), (2, 1, 2, 1)]
+    );
+}
+
+#[test]
+fn what_a_detector_parted_without_a_pause_is_answered_by_one_run() {
+    let phrases = [spoken(0.0, 5.0), spoken(5.0, 6.2), spoken(6.7, 8.8)];
+    let sounds = [sound(1.2, 7.1, 9.0), sound(7.4, 9.4, 0.3)];
+    assert_eq!(align(&sounds, &phrases, false), [(0, 1, 0, 2), (1, 1, 2, 1)]);
+}

@@ -125,7 +125,11 @@ impl Listener {
             let lost = times.iter().filter(|times| **times == 0).count();
             let doubled = times.iter().filter(|times| **times > 1).count();
             // Two windows of which neither ends in a pause share a syllable.
-            let doubled = if doubled as u64 <= SHARED_BLOCKS { 0 } else { doubled };
+            let doubled = if doubled as u64 <= SHARED_BLOCKS {
+                0
+            } else {
+                doubled
+            };
             if lost + doubled + late > 0 {
                 problems.push(format!(
                     "phrase {number} at {}: of {} blocks {lost} lost, {doubled} doubled, {late} late; {}",

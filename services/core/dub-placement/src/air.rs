@@ -23,6 +23,8 @@ const WHOLE: f64 = 0.85;
 const ANEW_WAIT: MediaTime = MediaTime::from_millis(1_500);
 /// Original that may have been heard of a phrase that is dubbed: less than a syllable.
 const HEARD_MAX: MediaTime = MediaTime::from_millis(60);
+/// Silence behind which the last sound of a line is the beginning of something.
+const LAST_PAUSE: MediaTime = MediaTime::from_millis(300);
 /// By how much a phrase of the worker and one of the dubber differ.
 const SLACK: MediaTime = MediaTime::from_millis(250);
 /// How far the source may be ahead of what a provider was heard to have heard.
@@ -118,6 +120,11 @@ impl Placement {
             self.figures.speech_late_total += lane.leave_unsaid(run);
             return Track::Again;
         }
+        if self.is_said_anew(index, run) {
+            self.figures.speech_replaced_total +=
+                self.lanes.get_mut(index).map_or(0, |lane| lane.drop_atoms(1));
+            return Track::Again;
+        }
         let limit = match self.border_of(index, run) {
             Some(Border { atom: 0, step }) => {
                 let placed = self.placed(index);
@@ -133,6 +140,28 @@ impl Placement {
             Some(_) | None => usize::MAX,
         };
         self.put(until, index, limit)
+    }
+
+    /// What comes next, behind a pause, is the last that a line says which died: most likely the beginning of something
+    /// that the newer line says whole.
+    fn is_said_anew(&self, index: usize, run: Run) -> bool {
+        let last = |lane: &&Lane| run.atoms == 1 && lane.is_last(run);
+        let atom = self
+            .lanes
+            .get(index)
+            .filter(last)
+            .and_then(|lane| lane.atoms.list.front());
+        let begins =
+            atom.is_some_and(|atom| atom.placed == 0 && atom.turn.is_none() && LAST_PAUSE <= atom.gap);
+        let end = self
+            .phrases
+            .get(run.phrase + run.phrases.max(1) - 1)
+            .and_then(|phrase| phrase.end);
+        let newer = self
+            .lanes
+            .get(index + 1)
+            .filter(|lane| !lane.atoms.list.is_empty());
+        begins && newer.is_some_and(|newer| end.is_some_and(|end| newer.from + SLACK < end))
     }
 
     fn placed(&self, index: usize) -> usize {

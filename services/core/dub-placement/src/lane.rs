@@ -299,11 +299,11 @@ impl Lane {
         let phrase = phrases.get(phrases.index_of(dub.phrase?)?)?;
         let end = phrase.end?;
         dub.noted = true;
-        if 0 < self.connection && dub.start < self.from + CATCHING_UP {
+        // What was late because of what came before it tells nothing of how late the provider is.
+        if 0 < self.connection && dub.start < self.from + CATCHING_UP || BEHIND < dub.behind_max {
             return None;
         }
-        // What was late because of what came before it tells nothing of how late the provider is.
-        let paced = dub.turn.is_none() && dub.behind_max < BEHIND;
+        let paced = dub.turn.is_none();
         let ratio = seconds(dub.length) / seconds(end - phrase.onset).max(0.05);
         Some(Match {
             lag: paced.then(|| seconds(dub.start - phrase.onset)),

@@ -9,8 +9,10 @@ use std::time::Duration;
 /// The last part of the longest window, in which the quietest spot ends it.
 const LAST_PART: Duration = Duration::from_secs(1);
 
-/// Sound that two windows share where the speaker does not pause.
+/// Sound that two windows share where the speaker pauses.
 const OVERLAP: MediaTime = MediaTime::from_millis(200);
+/// Sound that they share where he does not: more, and a word at the border is understood in both; less, in neither.
+const SHARED: MediaTime = MediaTime::from_millis(100);
 
 /// One turn of ours.
 #[derive(Clone, Debug)]
@@ -80,10 +82,13 @@ impl Windows {
     /// syllable early.
     pub(crate) fn part(&mut self, feed: &Feed) {
         self.close(feed.end());
-        let again = MediaTime::from_frames(feed.pause().frames() / 2).max(OVERLAP);
-        self.next_from = feed.border(feed.end() - again);
-        if feed.pause() < OVERLAP {
+        let pause = feed.pause();
+        if OVERLAP <= pause {
+            let again = MediaTime::from_frames(pause.frames() / 2).max(OVERLAP);
+            self.next_from = feed.border(feed.end() - again);
+        } else {
             // What is heard twice may be answered by either.
+            self.next_from = feed.border(feed.end() - SHARED);
             self.last_end = self.next_from;
         }
     }
@@ -260,7 +265,7 @@ mod tests {
             let cuts = cut(60, hold, |_| true);
             assert_eq!((cuts[0].0, cuts.last().unwrap().1), (0, 60_000));
             for pair in cuts.windows(2) {
-                assert_eq!(pair[0].1 - 200, pair[1].0);
+                assert_eq!(pair[0].1 - 100, pair[1].0);
                 let length = pair[0].1 - pair[0].0;
                 assert!(
                     length <= longest && length + 1020 >= longest,

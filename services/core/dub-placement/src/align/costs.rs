@@ -155,6 +155,10 @@ impl Scene<'_> {
         let Some(spoken) = self.phrases.get(phrase).filter(|spoken| !spoken.open) else {
             return 0.0;
         };
+        if self.until.is_some_and(|until| until <= spoken.start + SLACK) {
+            // Another line answers it.
+            return 0.0;
+        }
         if let Some(last) = self.sounds.last().filter(|last| last.turn.is_some()) {
             let heard = spoken.start + SLACK < last.latest.1 && !self.arriving;
             return if heard { SKIP } else { 0.0 };

@@ -319,3 +319,28 @@ fn a_line_that_died_in_a_phrase_is_joined_by_the_next_one_where_it_ended() {
     let heard = all(&heard);
     assert_eq!(heard[4..], [(13_000, 15_800), (15_880, 17_280)], "{heard:?}");
 }
+
+#[test]
+fn what_a_dead_line_had_begun_behind_a_pause_is_left_to_the_next_one() {
+    let mut placement = aligned();
+    for phrase in 0..4 {
+        let from = 1_000 + 3_000 * phrase;
+        placement.phrase_ended(range(from, from + 2_000));
+        placement.speech(&piece(1, from + 1_200, from + 3_000));
+    }
+    placement.phrase_ended(range(13_000, 17_500));
+    placement.speech(&piece(1, 14_200, 16_000));
+    placement.speech(&piece(1, 16_700, 17_200));
+    placement.supersede(2, ms(14_000));
+    for (from, until) in [(20_000, 20_950), (21_150, 23_300)] {
+        let mut again = piece(2, from, until);
+        again.earliest = ms(14_000);
+        placement.speech(&again);
+    }
+    let (_, heard) = air(&mut placement, 0, 30_000);
+    let heard = all(&heard);
+    assert_eq!(heard[4], (13_000, 14_800), "{heard:?}");
+    // Nothing but what the newer line says.
+    let rest: i64 = heard[5..].iter().map(|(from, until)| until - from).sum();
+    assert!(rest <= 950 + 2_150, "{heard:?}");
+}

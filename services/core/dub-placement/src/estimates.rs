@@ -54,6 +54,8 @@ const PRIOR: Beliefs = Beliefs {
 #[derive(Debug)]
 pub(crate) struct Estimates {
     matches: VecDeque<Match>,
+    /// Logarithms of answers' lengths over their phrases': a matter of language, and no connection's.
+    ratios: VecDeque<f64>,
     /// Which of the last answers followed the one before without a pause.
     glued: VecDeque<bool>,
     beliefs: Beliefs,
@@ -63,6 +65,7 @@ impl Default for Estimates {
     fn default() -> Self {
         Self {
             matches: VecDeque::new(),
+            ratios: VecDeque::new(),
             glued: VecDeque::new(),
             beliefs: PRIOR,
         }
@@ -84,10 +87,17 @@ impl Estimates {
     }
 
     pub(crate) fn note(&mut self, found: Match) {
-        if KEPT <= self.matches.len() {
-            self.matches.pop_front();
+        if KEPT <= self.ratios.len() {
+            self.ratios.pop_front();
         }
-        self.matches.push_back(found);
+        self.ratios.push_back(found.ratio);
+        // What was late because of what came before it tells nothing of how late the provider is.
+        if found.lag.is_some() {
+            if KEPT <= self.matches.len() {
+                self.matches.pop_front();
+            }
+            self.matches.push_back(found);
+        }
         self.renew();
     }
 
@@ -107,9 +117,7 @@ impl Estimates {
     }
 
     fn sorted(&self, figure: impl Fn(&Match) -> Option<f64>) -> Vec<f64> {
-        let mut all: Vec<f64> = self.matches.iter().filter_map(figure).collect();
-        all.sort_unstable_by(f64::total_cmp);
-        all
+        sorted(self.matches.iter().filter_map(figure))
     }
 
     fn renew(&mut self) {
@@ -124,11 +132,17 @@ impl Estimates {
         if let Some((tail, spread)) = middle(&self.sorted(|found| found.tail)) {
             (beliefs.tail, beliefs.tail_spread) = (tail, spread.clamp(0.4, 1.5));
         }
-        if let Some((ratio, spread)) = middle(&self.sorted(|found| Some(found.ratio))) {
+        if let Some((ratio, spread)) = middle(&sorted(self.ratios.iter().copied())) {
             (beliefs.ratio, beliefs.ratio_spread) = (ratio, spread.clamp(0.2, 0.5));
         }
         self.beliefs = beliefs;
     }
+}
+
+fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<f64> = figures.collect();
+    all.sort_unstable_by(f64::total_cmp);
+    all
 }
 
 /// Median and spread, where there are enough.

@@ -299,11 +299,8 @@ impl Lane {
         let phrase = phrases.get(phrases.index_of(dub.phrase?)?)?;
         let end = phrase.end?;
         dub.noted = true;
-        // What was late because of what came before it tells nothing of how late the provider is.
-        if 0 < self.connection && dub.start < self.from + CATCHING_UP || BEHIND < dub.behind_max {
-            return None;
-        }
-        let paced = dub.turn.is_none();
+        let behind = 0 < self.connection && dub.start < self.from + CATCHING_UP || BEHIND < dub.behind_max;
+        let paced = dub.turn.is_none() && !behind;
         let ratio = seconds(dub.length) / seconds(end - phrase.onset).max(0.05);
         Some(Match {
             lag: paced.then(|| seconds(dub.start - phrase.onset)),

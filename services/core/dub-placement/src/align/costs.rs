@@ -12,14 +12,17 @@ impl Scene<'_> {
             Some(sound) => sound.end(),
             None => self.head.map_or(f64::NEG_INFINITY, |head| head.end),
         };
-        // What is sent again comes faster than it is answered: the clock leaps then where the sound does not.
-        let before = if sound.queues() && (self.anew || 0.5 < sound.leapt) {
-            before.max(sound.start - sound.gap)
-        } else {
-            before
-        };
         let alone = self.phrases[phrase].start + self.beliefs.lag;
         let wanted = alone.max((before + BREATH).min(sound.start));
+        // What is sent again comes faster than it is answered: the clock leaps then where the sound does not.
+        let queued = (sound.start - sound.gap + BREATH)
+            .min(sound.start)
+            .min(alone + sound.leapt);
+        let wanted = if sound.queues() {
+            wanted.max(queued)
+        } else {
+            wanted
+        };
         (
             off((sound.start - wanted) / self.beliefs.lag_spread),
             (wanted - alone).min(sound.behind_max()),

@@ -9,10 +9,9 @@ use std::time::Duration;
 /// The last part of the longest window, in which the quietest spot ends it.
 const LAST_PART: Duration = Duration::from_secs(1);
 
-/// Sound that two windows share where the speaker pauses.
+/// Sound that two windows share. Where the speaker does not pause, a word at the border may be understood in both; with
+/// less, it may be in neither, which is worse.
 const OVERLAP: MediaTime = MediaTime::from_millis(200);
-/// Sound that they share where he does not: more, and a word at the border is understood in both; less, in neither.
-const SHARED: MediaTime = MediaTime::from_millis(100);
 
 /// One turn of ours.
 #[derive(Clone, Debug)]
@@ -83,12 +82,10 @@ impl Windows {
     pub(crate) fn part(&mut self, feed: &Feed) {
         self.close(feed.end());
         let pause = feed.pause();
-        if OVERLAP <= pause {
-            let again = MediaTime::from_frames(pause.frames() / 2).max(OVERLAP);
-            self.next_from = feed.border(feed.end() - again);
-        } else {
+        let again = MediaTime::from_frames(pause.frames() / 2).max(OVERLAP);
+        self.next_from = feed.border(feed.end() - again);
+        if pause < OVERLAP {
             // What is heard twice may be answered by either.
-            self.next_from = feed.border(feed.end() - SHARED);
             self.last_end = self.next_from;
         }
     }
@@ -265,7 +262,7 @@ mod tests {
             let cuts = cut(60, hold, |_| true);
             assert_eq!((cuts[0].0, cuts.last().unwrap().1), (0, 60_000));
             for pair in cuts.windows(2) {
-                assert_eq!(pair[0].1 - 100, pair[1].0);
+                assert_eq!(pair[0].1 - 200, pair[1].0);
                 let length = pair[0].1 - pair[0].0;
                 assert!(
                     length <= longest && length + 1020 >= longest,

@@ -5,7 +5,7 @@ use gemini_session::{ConnectionId, Speech, Supersession};
 use std::collections::BTreeSet;
 
 /// Blocks that a border without a pause may leave on both sides.
-const SHARED_BLOCKS: u64 = 5;
+const SHARED_BLOCKS: u64 = 10;
 
 /// Samples of 20 ms at 24 kHz.
 const BLOCK: usize = 480;

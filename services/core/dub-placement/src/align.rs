@@ -41,6 +41,9 @@ pub(crate) const QUEUES: f64 = 0.25;
 const GAP_FREE: f64 = 0.16;
 const GAP_MAX: f64 = 1.5;
 const GAP_PRICE: f64 = 2.0 / 0.3;
+/// A detector makes one long phrase of several short ones, with pauses that its answer has too: what one costs at most.
+const GAP_LONG: f64 = 3.0;
+const LONG: f64 = 5.0;
 /// A pause where a group would change from one phrase to the next, within this share of the shorter one.
 const PARTED: f64 = 3.0;
 const PARTED_REACH: f64 = 0.3;
@@ -177,6 +180,8 @@ struct Stretch {
     end: f64,
     length: f64,
     gaps: f64,
+    /// The same in the answer to a long phrase.
+    gaps_long: f64,
     /// Earliest source that its beginning can answer, and its end.
     from: f64,
     earliest: f64,
@@ -206,9 +211,12 @@ impl Stretch {
         }
         let gap = if sound.first { gap.min(GAP_FREE) } else { gap };
         if self.paced {
-            self.gaps += GAP_PRICE * (gap - GAP_FREE).max(0.0);
+            let price = GAP_PRICE * (gap - GAP_FREE).max(0.0);
+            self.gaps += price;
+            self.gaps_long += price.min(GAP_LONG);
         } else if !same_turn {
             self.gaps += SKIP;
+            self.gaps_long += SKIP;
         }
         self.end = sound.end();
         self.last = sound.start;
@@ -266,6 +274,7 @@ impl Scene<'_> {
             end: head.end,
             length: head.length,
             gaps: 0.0,
+            gaps_long: 0.0,
             from: head.from,
             earliest: head.earliest,
             latest: (head.latest, head.latest),
@@ -343,6 +352,7 @@ impl Scene<'_> {
             end: first.end(),
             length: first.length,
             gaps: 0.0,
+            gaps_long: 0.0,
             from: first.earliest.0,
             earliest: first.earliest.1,
             latest: first.latest,

@@ -79,7 +79,9 @@ impl Scene<'_> {
             }
         };
         let extra: f64 = group.windows(2).map(extra).sum();
-        let mut cost = stretch.gaps + extra + self.parted(stretch, group);
+        let is_long = group.iter().any(|spoken| LONG <= spoken.end - spoken.start);
+        let gaps = if is_long { stretch.gaps_long } else { stretch.gaps };
+        let mut cost = gaps + extra + self.parted(stretch, group);
         // What another line answers anew begins after this, and so does its first answer.
         let begins = self.beliefs.lag + stretch.behind - BREATH;
         let begun_anew = |until| last.end < until + SLACK && until + begins < stretch.last;

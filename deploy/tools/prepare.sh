@@ -13,11 +13,12 @@ say() { printf '%s\n' "$*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Debian and Ubuntu. To build: a C toolchain for the linker, GStreamer's development files. To run: GStreamer's
-# plugins and ffmpeg. For demo and tests: recorded speech in English and Spanish, and music (CC-BY-SA-3.0).
+# plugins and ffmpeg. For demo and tests: recorded speech in English and Spanish, and music (CC-BY-SA-3.0). For tests:
+# openssl, which makes keys of nobody.
 packages="build-essential pkg-config curl ca-certificates git
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
-  ffmpeg procps
+  ffmpeg procps openssl
   asterisk-core-sounds-en-g722 asterisk-core-sounds-es-g722 asterisk-moh-opsound-wav"
 
 # Google's own SDKs hold sessions with the twin in a test. Whoever has these from elsewhere keeps them.

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Two sessions of thirty seconds are over in it.
 const SECONDS: f64 = 75.0;
 /// A key that is nobody's, and easy to find.
-const KEY: &str = "AIzaSyThisKeyIsWrittenNowhere-0123456789";
+const KEY: &str = "a-key-that-is-nobodys-and-written-nowhere";
 
 fn programme() -> Arc<Programme> {
     let shape = Shape {

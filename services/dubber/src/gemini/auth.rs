@@ -274,16 +274,21 @@ impl fmt::Debug for Tokens {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
+#[path = "../../tests/dial/account_key.rs"]
+mod account_key;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 
-    const KEY: &str = include_str!("../../tests/dial/account_key.pem");
+    use super::account_key::key;
 
     fn file(changes: serde_json::Value) -> Vec<u8> {
         let mut file = json!({
-            "type": "service_account", "client_email": "dub@project.iam.gserviceaccount.com", "private_key": KEY,
+            "type": "service_account", "client_email": "dub@project.iam.gserviceaccount.com", "private_key": key(),
             "private_key_id": "k1",
         });
         for (name, value) in changes.as_object().unwrap() {
@@ -323,7 +328,7 @@ mod tests {
             (file(json!({"client_email": ""})), "client_email"),
             (file(json!({"private_key": "SECRET"})), "no PEM"),
             (
-                file(json!({"private_key": KEY.replace("MII", "MIJ")})),
+                file(json!({"private_key": key().replace("MII", "MIJ")})),
                 "private_key",
             ),
             (file(json!({"token_uri": "nowhere"})), "token_uri"),

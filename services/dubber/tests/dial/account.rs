@@ -1,4 +1,5 @@
 //! Vertex AI with a service account.
+use crate::account_key;
 use crate::place::{self, Scripted, Twin, read};
 use dubber::gemini::dial::{dial, dial_or_tell};
 use gemini_live::Ending;
@@ -12,7 +13,7 @@ fn account(token_uri: &str) -> (TempDir, String) {
     let file = folder.path().join("account.json");
     let json = json!({
         "type": "service_account", "client_email": "dub@project.iam.gserviceaccount.com",
-        "private_key": include_str!("account_key.pem"), "token_uri": token_uri,
+        "private_key": account_key::key(), "token_uri": token_uri,
     });
     std::fs::write(&file, json.to_string()).unwrap();
     let path = file.display().to_string();

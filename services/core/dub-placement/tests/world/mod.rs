@@ -10,6 +10,7 @@
     clippy::print_stdout
 )]
 pub mod listener;
+pub mod outcome;
 pub mod provider;
 
 use dub_placement::{Config, Decision, Figures, Placement, Speech};

@@ -58,9 +58,15 @@ impl Heard {
         self.dubbed_parts() == usize::from(self.spoken.parts)
     }
 
-    /// Parts that were heard twice.
+    /// Parts that were heard twice, but for the one at its seam.
     pub fn doubled(&self) -> usize {
-        self.dub.len() - self.dubbed_parts()
+        self.dub.len() - self.dubbed_parts() - usize::from(self.has_seam())
+    }
+
+    /// It was split between two sessions or turns where the speaker did not pause, and the part at the border was said
+    /// by both, one right behind the other. All of it was heard, and but for a syllable once.
+    pub fn has_seam(&self) -> bool {
+        1 < self.spoken.parts && self.dub.windows(2).any(|pair| pair[0].0 == pair[1].0)
     }
 
     /// Share of it that was heard neither dubbed nor in the original.
@@ -161,10 +167,11 @@ impl Air {
                 end_s,
                 parts: count,
             } = it.spoken;
-            let word = match (it.is_whole(), it.doubled()) {
-                (true, 0) => "dubbed",
-                (true, _) => "DOUBLED",
-                (false, _) => "NOT DUBBED",
+            let word = match (it.is_whole(), it.doubled(), it.has_seam()) {
+                (true, 0, false) => "dubbed",
+                (true, 0, true) => "a seam",
+                (true, ..) => "DOUBLED",
+                (false, ..) => "NOT DUBBED",
             };
             format!(
                 "{number:>4}  {start_s:8.2} to {end_s:8.2}  {word:<10}  original {:.2}  {} of {count} parts: {}\n",
@@ -195,6 +202,12 @@ impl Air {
     pub fn doubled(&self) -> Vec<u16> {
         let doubled = self.heard.iter().filter(|it| it.doubled() > 0);
         doubled.map(|it| it.spoken.number).collect()
+    }
+
+    /// Numbers of phrases whose part at a border was said by both sides of it.
+    pub fn seams(&self) -> Vec<u16> {
+        let seams = self.heard.iter().filter(|it| it.has_seam());
+        seams.map(|it| it.spoken.number).collect()
     }
 
     /// Numbers of phrases whose dub began clearly before them: it was taken for another's.
@@ -399,6 +412,21 @@ mod tests {
         assert_eq!(heard[1].lost(), 0.5);
         assert_eq!(heard[0].late_s(), Some(0.0));
         assert!(out_of_order(&heard).is_empty());
+    }
+
+    #[test]
+    fn a_part_that_both_sides_of_a_border_say_is_a_seam_and_whatever_else_comes_again_is_doubled() {
+        let of = |parts: u8, dub: &[u8]| {
+            let mut it = phrase(1, 1.0);
+            it.spoken.parts = parts;
+            it.dub = dub.iter().map(|part| (*part, 2.0)).collect();
+            (it.has_seam(), it.doubled())
+        };
+        assert_eq!(of(4, &[0, 1, 2, 3]), (false, 0));
+        assert_eq!(of(4, &[0, 1, 1, 2, 3]), (true, 0));
+        assert_eq!(of(4, &[0, 0, 1, 2, 2, 3]), (true, 1));
+        assert_eq!(of(4, &[0, 1, 2, 3, 2, 3]), (false, 2));
+        assert_eq!(of(1, &[0, 0]), (false, 1));
     }
 
     #[test]

@@ -24,6 +24,8 @@ const QUOTA_ATTEMPTS_MAX: usize = 4;
 const UNDER_WAY_S: f64 = 12.0;
 /// The answer to a phrase is said so long after it at the latest: a strike until then may take it away.
 const ANSWERED_S: f64 = 5.0;
+/// Phrases whose dub may begin before them: behind a loss an answer may be taken for the one before it, once.
+const EARLY_MAX: usize = 1;
 /// Seconds of the original that the listener takes for the edges of phrases.
 const EDGES_S: f64 = 0.5;
 
@@ -110,6 +112,7 @@ const HEAD: &[&str] = &[
     "original s",
     "lost s",
     "not dubbed",
+    "early",
     "back s",
 ];
 
@@ -223,7 +226,7 @@ impl Verdict<'_> {
             self.say(format!("out of order: {phrases}"));
         }
         let early = self.air.early();
-        if !early.is_empty() {
+        if EARLY_MAX < early.len() {
             self.say(format!("before their phrases: {}", few(&early)));
         }
         if self.air.foreign > 0 {
@@ -365,6 +368,7 @@ impl Verdict<'_> {
                 format!("{:.1}", self.air.original_s()),
                 format!("{:.1}", self.air.lost_s(&self.omitted)),
                 format!("{}/{}", self.not_dubbed().len(), self.air.heard.len()),
+                self.air.early().len().to_string(),
                 back,
             ],
             problems: self.problems,

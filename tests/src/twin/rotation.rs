@@ -170,6 +170,7 @@ const HEAD: &[&str] = &[
     "phrases",
     "lost",
     "doubled",
+    "seams",
     "order",
     "original s",
     "gap ms",
@@ -189,6 +190,9 @@ pub fn judge(end: End, ran: &Ran) -> Result<Row> {
     let changes = if end.is_orderly() { rotations } else { connections };
     let least = (ROTATIONS_MIN * (ran.case.seconds / 610.0).min(1.0)).floor() as u64;
     let mut problems = problems_of(&air);
+    if !air.early().is_empty() {
+        problems.push(format!("before their phrases: {}", few(&air.early())));
+    }
     if !lost.is_empty() {
         problems.push(format!("lost: {}", few(&lost)));
     }
@@ -208,6 +212,7 @@ pub fn judge(end: End, ran: &Ran) -> Result<Row> {
             air.heard.len().to_string(),
             lost.len().to_string(),
             doubled.len().to_string(),
+            air.seams().len().to_string(),
             air.out_of_order.len().to_string(),
             format!("{:.1}", air.original_s()),
             format!("{:.0}", air.longest_gap_ms()),
@@ -231,9 +236,6 @@ pub fn problems_of(air: &Air) -> Vec<String> {
     }
     if !air.is_complete() {
         problems.push(format!("the stream ended {:.0} s early", air.missing_s));
-    }
-    if !air.early().is_empty() {
-        problems.push(format!("before their phrases: {}", few(&air.early())));
     }
     if air.foreign > 0 {
         problems.push(format!("{} parts of no phrase", air.foreign));

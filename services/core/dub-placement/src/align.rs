@@ -52,8 +52,12 @@ const AUDIBLE: f64 = 0.08;
 const OVERDUE: f64 = 2.0;
 /// The first answer to source that is answered anew, taken for the end of the one before.
 const BEGUN_ANEW: f64 = 4.0;
+/// A phrase that another line answers anew, and that the line which died had time to begin with.
+const BEGUN: f64 = 1.0;
 /// What airs, and fits nothing any more.
 const CERTAIN: f64 = 20.0;
+/// The shortest part of a phrase that is a phrase of its own, in seconds.
+const PART: f64 = 0.4;
 /// By how much two detectors differ over where a phrase begins or ends, in seconds.
 const SLACK: f64 = 0.25;
 
@@ -320,7 +324,7 @@ impl Scene<'_> {
         if let Some(spoken) = self.phrases.get(phrase) {
             let begins = atom == 0 && self.head.is_none();
             let price = match self.from {
-                Some(from) if spoken.end <= from + SLACK => 0.0,
+                Some(_) if self.is_unasked(spoken) => 0.0,
                 Some(from) if begins && from - SLACK <= spoken.start => SKIP_ANEW,
                 Some(_) | None if spoken.settled.is_some() => SKIP_SETTLED,
                 Some(_) | None => SKIP,

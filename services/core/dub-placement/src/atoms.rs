@@ -83,6 +83,16 @@ impl Atom {
         second
     }
 
+    /// What was cut begins without a click: its first step rises from silence.
+    pub(crate) fn fade_in(&mut self) {
+        let frames = STEP_FRAMES as i32;
+        for (frame, pair) in (0..frames).zip(self.pcm.chunks_mut(CHANNELS)) {
+            for sample in pair {
+                *sample = (i32::from(*sample) * frame / frames) as i16;
+            }
+        }
+    }
+
     fn clone_without_sound(&self) -> Self {
         Self {
             pcm: Vec::new(),

@@ -63,6 +63,23 @@ pub(crate) fn border(run: &[&Atom], target: f64, reach: f64) -> Option<Border> {
     best.map(|(_, border)| border)
 }
 
+/// The place at a position of a run, counted as in [`border`]; in a pause, what follows it.
+pub(crate) fn place(run: &[&Atom], at: f64) -> Option<Border> {
+    let mut position = 0.0;
+    for (index, atom) in run.iter().enumerate() {
+        if 0 < index {
+            position += (atom.gap.frames() as f64 / STEP_FRAMES as f64).clamp(0.0, PAUSE_STEPS);
+        }
+        let left = atom.levels.len().saturating_sub(atom.placed);
+        if at < position + left as f64 {
+            let step = atom.placed + (at - position).max(0.0) as usize;
+            return Some(Border { atom: index, step });
+        }
+        position += left as f64;
+    }
+    None
+}
+
 fn median(levels: &[u16]) -> f64 {
     let mut sorted = levels.to_vec();
     sorted.sort_unstable();

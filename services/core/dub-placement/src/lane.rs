@@ -4,7 +4,7 @@
 //! counts.
 use crate::align::{Head, QUEUES, Run, Scene, Sound, Spoken};
 use crate::atoms::{Atoms, STEP_FRAMES, steps};
-use crate::borders::border;
+use crate::borders::{border, place};
 use crate::estimates::{Beliefs, Match};
 use crate::phrases::Phrases;
 use media_types::{MediaTime, SAMPLE_RATE_HZ};
@@ -271,7 +271,8 @@ impl Lane {
     }
 
     /// Leaves out the beginning of the run that is to be said: so many seconds of it were heard from another line. It is
-    /// joined where a word ends, and not at all where none does.
+    /// joined where a word ends. Where none does, it is joined as early as it may have to be: half a word twice is better
+    /// than all that was heard, and better than a word that is missing.
     pub(crate) fn join(&mut self, run: Run, said: f64) {
         if said < JOIN_MIN {
             return;
@@ -279,12 +280,15 @@ impl Lane {
         let atoms: Vec<_> = self.atoms.list.iter().take(run.atoms).collect();
         let steps_said = 100.0 * said;
         let reach = (JOIN_REACH * steps_said).clamp(*JOIN_STEPS.start(), *JOIN_STEPS.end());
-        let Some(found) = border(&atoms, steps_said, reach) else {
+        let found =
+            border(&atoms, steps_said, reach).or_else(|| place(&atoms, (steps_said - reach).max(0.0)));
+        let Some(found) = found else {
             return;
         };
         self.drop_atoms(found.atom);
         if let Some(first) = self.atoms.list.front_mut().filter(|_| 0 < found.step) {
             *first = first.split(found.step);
+            first.fade_in();
         }
         if let Some(dub) = &mut self.head {
             dub.length = MediaTime::from_frames((said * f64::from(SAMPLE_RATE_HZ)) as i64);

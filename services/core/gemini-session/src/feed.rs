@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 /// 48 kHz frames in a sample of 16 kHz.
 const FRAMES_PER_SAMPLE: i64 = 3;
 
+/// Sound that two takers of the source share: less than a syllable. Where the speaker does not pause, the word at the
+/// border is heard whole by one of them or in two parts by both, and hardly ever whole by both.
+pub(crate) const SHARED: MediaTime = MediaTime::from_millis(140);
+
 /// Blocks that make a spot.
 const SPOT_BLOCKS: usize = 3;
 /// How far back the level of a spot is compared.
@@ -163,6 +167,13 @@ impl Feed {
     pub(crate) fn pause(&self) -> MediaTime {
         let last_speech = self.blocks.iter().rev().find(|block| block.speech);
         self.end - last_speech.map_or(self.start(), |block| block.range.end)
+    }
+
+    /// Where whoever takes over at the newest instant begins. A detector hears an onset late, and a border inside of a word
+    /// leaves no side with all of it: in the middle of the pause, or a little early.
+    pub(crate) fn take_over(&self) -> MediaTime {
+        let again = MediaTime::from_frames(self.pause().frames() / 2).max(SHARED);
+        self.border(self.end - again)
     }
 
     /// Whether the newest blocks are the quietest of the last second: between two words, not between two waves.

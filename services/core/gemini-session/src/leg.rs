@@ -13,6 +13,8 @@ const SENT_KEPT: Duration = Duration::from_secs(30);
 
 /// What the answer may be shorter than the speech by, besides a tenth of it.
 const VOLUME_SLACK: MediaTime = MediaTime::from_millis(250);
+/// Who was silent for less when he was heard last was in the middle of something.
+const MID_SPEECH: Duration = Duration::from_millis(300);
 /// How far behind a model is believed to be. What it left out looks like it, too.
 const BEHIND_MAX: Duration = Duration::from_secs(4);
 
@@ -279,12 +281,12 @@ impl Leg {
     /// Whether source before an instant is answered, when the model was last known to work at `alive_until` and answers
     /// within `bound`: it was sent that long ago, and about as much was said as was heard. A model that was sent a
     /// replay is behind by its length until it falls silent.
-    fn is_answered(&self, at: MediaTime, alive_until: Tick, bound: Duration) -> bool {
+    fn is_answered(&self, at: MediaTime, alive_until: Tick, bound: Duration, slack: MediaTime) -> bool {
         let Some(sent) = self.sent.iter().find(|sent| at <= sent.end) else {
             return false;
         };
         let asked = (sent.speech - self.settled.speech).frames();
-        let told = (self.volume.loud - self.settled.loud + VOLUME_SLACK).frames();
+        let told = (self.volume.loud - self.settled.loud + slack).frames();
         let told_enough = asked.saturating_mul(9) <= told.saturating_mul(10);
         let waited = |wait: Duration| sent.at.after(wait) <= alive_until;
         waited(bound) && (told_enough || waited(bound + BEHIND_MAX))
@@ -297,11 +299,37 @@ impl Leg {
         alive_until: Tick,
         bound: Duration,
     ) -> Option<MediaTime> {
+        self.first_open(phrases, |end| {
+            self.is_answered(end, alive_until, bound, VOLUME_SLACK)
+        })
+    }
+
+    /// The same of a connection that is lost. One that broke off while it spoke has not said all that it seems to.
+    pub(crate) fn first_lost(
+        &self,
+        phrases: &[MediaRange],
+        alive_until: Tick,
+        bound: Duration,
+    ) -> Option<MediaTime> {
+        let silent = self.ears.quiet_for(alive_until);
+        let slack = if silent.is_none_or(|silent| silent >= MID_SPEECH) {
+            VOLUME_SLACK
+        } else {
+            MediaTime::ZERO
+        };
+        self.first_open(phrases, |end| self.is_answered(end, alive_until, bound, slack))
+    }
+
+    fn first_open(
+        &self,
+        phrases: &[MediaRange],
+        is_answered: impl Fn(MediaTime) -> bool,
+    ) -> Option<MediaTime> {
         let first = self.first?;
         let open = |phrase: &&MediaRange| {
             let mine = first.max(self.anchor) < phrase.end && self.end.is_none_or(|end| phrase.start < end);
             let end = self.end.map_or(phrase.end, |end| phrase.end.min(end));
-            mine && !self.is_answered(end, alive_until, bound)
+            mine && !is_answered(end)
         };
         phrases.iter().find(open).map(|phrase| phrase.start.max(first))
     }

@@ -1,6 +1,6 @@
 //! Turns that the client marks: source cut at its pauses, never longer than the hold allows.
 use crate::config::Dialogue;
-use crate::feed::Feed;
+use crate::feed::{Feed, SHARED};
 use crate::types::ConnectionId;
 use media_types::{MediaRange, MediaTime, Tick};
 use std::collections::VecDeque;
@@ -9,9 +9,8 @@ use std::time::Duration;
 /// The last part of the longest window, in which the quietest spot ends it.
 const LAST_PART: Duration = Duration::from_secs(1);
 
-/// Sound that two windows share. Where the speaker does not pause, a word at the border may be understood in both; with
-/// less, it may be in neither, which is worse.
-const OVERLAP: MediaTime = MediaTime::from_millis(200);
+/// The shortest pause that closes a window, when there is hardly any room left to wait for a longer one.
+const PAUSE_LEAST: Duration = Duration::from_millis(100);
 
 /// One turn of ours.
 #[derive(Clone, Debug)]
@@ -67,7 +66,7 @@ impl Windows {
         };
         let length = (block.end - open.start).to_duration();
         let paused =
-            pause >= dialogue.pause_long || (length >= dialogue.window_min && pause >= dialogue.pause_short);
+            pause >= dialogue.pause_long || enough(dialogue, length).is_some_and(|least| pause >= least);
         let block_length = block.length().to_duration();
         let full = length + block_length > dialogue.window_max;
         let quiet = length + LAST_PART >= dialogue.window_max && feed.is_quiet_spot();
@@ -76,15 +75,11 @@ impl Windows {
         }
     }
 
-    /// Ends the open window where the source has come to, and the speaker may go on. A detector hears an onset late, and a
-    /// border inside of a word leaves no side with all of it: the next window begins in the middle of the pause, or a
-    /// syllable early.
+    /// Ends the open window where the source has come to, and the speaker may go on.
     pub(crate) fn part(&mut self, feed: &Feed) {
         self.close(feed.end());
-        let pause = feed.pause();
-        let again = MediaTime::from_frames(pause.frames() / 2).max(OVERLAP);
-        self.next_from = feed.border(feed.end() - again);
-        if pause < OVERLAP {
+        self.next_from = feed.take_over();
+        if feed.pause() < SHARED {
             // What is heard twice may be answered by either.
             self.last_end = self.next_from;
         }
@@ -223,6 +218,18 @@ impl Windows {
     }
 }
 
+/// The pause that closes a window of this length. The less room is left, the shorter it may be: a breath is a better
+/// border than none.
+fn enough(dialogue: &Dialogue, length: Duration) -> Option<Duration> {
+    let waited = length.checked_sub(dialogue.window_min)?;
+    let room = dialogue
+        .window_max
+        .saturating_sub(dialogue.window_min + LAST_PART);
+    let share = waited.as_secs_f64() / room.as_secs_f64().max(0.001);
+    let span = dialogue.pause_short.saturating_sub(PAUSE_LEAST);
+    Some(dialogue.pause_short.saturating_sub(span.mul_f64(share.min(1.0))))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -253,7 +260,15 @@ mod tests {
         let cuts = cut(12, 20, |at| {
             (1000..2500).contains(&at) || (2700..5000).contains(&at) || (5400..6000).contains(&at)
         });
-        assert_eq!(cuts, [(500, 5300), (5100, 6800)]);
+        assert_eq!(cuts, [(500, 5220), (5080, 6800)]);
+    }
+
+    #[test]
+    fn the_longer_a_window_is_the_shorter_a_pause_closes_it() {
+        let cuts = cut(7, 20, |at| {
+            !(3500..3700).contains(&at) && !(5600..5800).contains(&at) && !(6100..6200).contains(&at)
+        });
+        assert_eq!(cuts, [(0, 5780), (5640, 7000)]);
     }
 
     #[test]
@@ -262,7 +277,7 @@ mod tests {
             let cuts = cut(60, hold, |_| true);
             assert_eq!((cuts[0].0, cuts.last().unwrap().1), (0, 60_000));
             for pair in cuts.windows(2) {
-                assert_eq!(pair[0].1 - 200, pair[1].0);
+                assert_eq!(pair[0].1 - 140, pair[1].0);
                 let length = pair[0].1 - pair[0].0;
                 assert!(
                     length <= longest && length + 1020 >= longest,

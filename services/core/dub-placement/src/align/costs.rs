@@ -51,6 +51,14 @@ impl Scene<'_> {
         carried().unwrap_or(0.0)
     }
 
+    /// A line answers what it was asked, and nothing before: no phrase of which it heard no more than the end.
+    pub(super) fn is_unasked(&self, spoken: &Spoken) -> bool {
+        self.from.is_some_and(|from| {
+            let only_its_end = spoken.start + PART <= from && spoken.end < from + PART;
+            spoken.end <= from + SLACK || only_its_end
+        })
+    }
+
     /// What it costs that a stretch answers a group; nothing where it cannot.
     pub(super) fn fit(&self, stretch: &Stretch, phrase: usize, phrases: usize) -> Option<f64> {
         let group = self.phrases.get(phrase..phrase + phrases)?;
@@ -61,9 +69,7 @@ impl Scene<'_> {
             && last.start <= stretch.latest.1 + SLACK;
         let too_old = stretch.paced && self.age_max < stretch.start - first.start;
         let unheard = stretch.paced && stretch.end < last.start + CAUSAL;
-        // A line answers what it was asked, and nothing before.
-        let unasked = self.from.is_some_and(|from| first.end <= from + SLACK);
-        if !possible || too_old || unheard || unasked {
+        if !possible || too_old || unheard || self.is_unasked(first) {
             return None;
         }
         let extra = |pair: &[Spoken]| {
@@ -161,8 +167,12 @@ impl Scene<'_> {
             return 0.0;
         };
         if self.until.is_some_and(|until| until <= spoken.start + SLACK) {
-            // Another line answers it.
-            return 0.0;
+            // Another line answers it; this one may have begun to.
+            let begun = self
+                .sounds
+                .last()
+                .is_some_and(|last| last.turn.is_none() && spoken.start + self.beliefs.lag < last.start);
+            return if begun { BEGUN } else { 0.0 };
         }
         if let Some(last) = self.sounds.last().filter(|last| last.turn.is_some()) {
             let heard = spoken.start + SLACK < last.latest.1 && !self.arriving;

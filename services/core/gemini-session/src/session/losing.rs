@@ -162,7 +162,7 @@ impl Session {
         }
         let phrases = self.feed.phrases(PHRASE_PAUSE);
         let unanswered = leg
-            .first_unanswered(&phrases, alive_until, self.answer_bound(leg))
+            .first_lost(&phrases, alive_until, self.answer_bound(leg))
             .map(|from| self.feed.border(before_onset(&phrases, from)).min(from));
         if self.live == Some(leg.id) {
             self.live = None;

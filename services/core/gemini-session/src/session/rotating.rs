@@ -35,9 +35,17 @@ impl Session {
         } else if !in_pause && !spot {
             return;
         }
-        let at = self.windows.as_ref().map_or(self.feed.end(), |windows| {
-            windows.next_start().unwrap_or(self.feed.end())
-        });
+        let end = self.feed.end();
+        let (at, begin) = match &self.windows {
+            Some(windows) => {
+                let next = windows.next_start().unwrap_or(end);
+                (next, next)
+            }
+            None => (end, self.feed.take_over()),
+        };
+        if let Some(new) = self.leg_mut(new) {
+            new.begin(now, begin);
+        }
         self.split(now, old_id, new, at, in_pause);
     }
 
@@ -45,9 +53,6 @@ impl Session {
         if let Some(old) = self.leg_mut(from) {
             old.end = Some(at.max(old.cursor));
             old.ended_at = Some(now);
-        }
-        if let Some(new) = self.leg_mut(to) {
-            new.begin(now, at);
         }
         self.live = Some(to);
         self.counts.rotations += 1;

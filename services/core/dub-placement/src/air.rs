@@ -161,7 +161,13 @@ impl Placement {
             .lanes
             .get(index + 1)
             .filter(|lane| !lane.atoms.list.is_empty());
-        begins && newer.is_some_and(|newer| end.is_some_and(|end| newer.from + SLACK < end))
+        let lag = MediaTime::from_frames((self.estimates.beliefs().lag * 48_000.0) as i64);
+        let is_heard_by = |newer: &Lane| {
+            let from = newer.from - SLACK;
+            end.is_some_and(|end| from + SLACK + SLACK < end)
+                && atom.is_some_and(|atom| from <= atom.start - lag)
+        };
+        begins && newer.is_some_and(is_heard_by)
     }
 
     fn placed(&self, index: usize) -> usize {

@@ -24,6 +24,8 @@ const GAP_UNKNOWN: MediaTime = MediaTime::from_millis(300);
 const BEHIND: f64 = 0.5;
 /// Less than this is not left out: it is within what is known of how long an answer is, in seconds.
 const JOIN_MIN: f64 = 0.25;
+/// How much too early, at most, is joined where no word ends, in steps.
+const JOIN_EARLY: f64 = 50.0;
 /// How far from where it should be a joint is looked for: share of what is left out, and bounds in steps.
 const JOIN_REACH: f64 = 0.3;
 const JOIN_STEPS: std::ops::RangeInclusive<f64> = 20.0..=100.0;
@@ -280,8 +282,8 @@ impl Lane {
         let atoms: Vec<_> = self.atoms.list.iter().take(run.atoms).collect();
         let steps_said = 100.0 * said;
         let reach = (JOIN_REACH * steps_said).clamp(*JOIN_STEPS.start(), *JOIN_STEPS.end());
-        let found =
-            border(&atoms, steps_said, reach).or_else(|| place(&atoms, (steps_said - reach).max(0.0)));
+        let early = (steps_said - reach.min(JOIN_EARLY)).max(0.0);
+        let found = border(&atoms, steps_said, reach).or_else(|| place(&atoms, early));
         let Some(found) = found else {
             return;
         };

@@ -324,12 +324,24 @@ fn a_line_that_died_in_a_phrase_is_joined_by_the_next_one_where_it_ended() {
 #[test]
 fn what_a_dead_line_had_begun_behind_a_pause_is_left_to_the_next_one() {
     let mut placement = answered();
-    placement.phrase_ended(range(13_000, 19_700));
-    placement.speech(&piece(1, 14_200, 16_900));
-    placement.speech(&piece(1, 17_230, 17_900));
-    answer_anew(&mut placement, 14_400, &[(20_000, 21_500), (21_620, 24_500)]);
-    let (_, heard) = air(&mut placement, 0, 30_000);
+    placement.phrase_ended(range(13_000, 18_700));
+    placement.speech(&piece(1, 14_200, 17_100));
+    placement.speech(&piece(1, 18_050, 19_250));
+    answer_anew(&mut placement, 13_600, &[(20_000, 21_700), (22_600, 25_100)]);
+    let (_, heard) = air(&mut placement, 0, 34_000);
     let heard = all(&heard);
-    assert_eq!(heard[4], (13_000, 15_700), "{heard:?}");
-    assert_eq!(heard[5].1 - heard[5].0, 2_880, "{heard:?}");
+    assert_eq!(heard[4..], [(13_000, 15_900), (15_980, 18_480)], "{heard:?}");
+}
+
+#[test]
+fn what_a_dead_line_said_last_is_heard_if_nobody_says_its_beginning_anew() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 22_000));
+    placement.speech(&piece(1, 14_200, 15_700));
+    placement.speech(&piece(1, 16_050, 21_000));
+    // The source of the second sound begins before this.
+    answer_anew(&mut placement, 17_000, &[(22_000, 26_500)]);
+    let (_, heard) = air(&mut placement, 0, 34_000);
+    let heard = all(&heard);
+    assert_eq!(heard[4..6], [(13_000, 14_500), (14_850, 19_800)], "{heard:?}");
 }

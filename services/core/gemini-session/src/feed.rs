@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 /// 48 kHz frames in a sample of 16 kHz.
 const FRAMES_PER_SAMPLE: i64 = 3;
 
-/// Sound that two takers of the source share: less than a syllable. Where the speaker does not pause, the word at the
+/// Sound that two takers of the source share: about a syllable. Where the speaker does not pause, the word at the
 /// border is heard whole by one of them or in two parts by both, and hardly ever whole by both.
-pub(crate) const SHARED: MediaTime = MediaTime::from_millis(140);
+pub(crate) const SHARED: MediaTime = MediaTime::from_millis(180);
 
 /// Blocks that make a spot.
 const SPOT_BLOCKS: usize = 3;

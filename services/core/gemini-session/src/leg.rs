@@ -13,8 +13,9 @@ const SENT_KEPT: Duration = Duration::from_secs(30);
 
 /// What the answer may be shorter than the speech by, besides a tenth of it.
 const VOLUME_SLACK: MediaTime = MediaTime::from_millis(250);
-/// Who was silent for less when he was heard last was in the middle of something.
+/// Who was silent for less when he was heard last was in the middle of something, and owes at least the rest of it.
 const MID_SPEECH: Duration = Duration::from_millis(300);
+const REST: MediaTime = MediaTime::from_millis(500);
 /// How far behind a model is believed to be. What it left out looks like it, too.
 const BEHIND_MAX: Duration = Duration::from_secs(4);
 
@@ -315,7 +316,7 @@ impl Leg {
         let slack = if silent.is_none_or(|silent| silent >= MID_SPEECH) {
             VOLUME_SLACK
         } else {
-            MediaTime::ZERO
+            MediaTime::ZERO - REST
         };
         self.first_open(phrases, |end| self.is_answered(end, alive_until, bound, slack))
     }

@@ -53,10 +53,8 @@ impl Scene<'_> {
 
     /// A line answers what it was asked, and nothing before: no phrase of which it heard no more than the end.
     pub(super) fn is_unasked(&self, spoken: &Spoken) -> bool {
-        self.from.is_some_and(|from| {
-            let only_its_end = spoken.start + PART <= from && spoken.end < from + PART;
-            spoken.end <= from + SLACK || only_its_end
-        })
+        self.from
+            .is_some_and(|from| spoken.end <= from + SLACK || lies_before(spoken, from))
     }
 
     /// What it costs that a stretch answers a group; nothing where it cannot.
@@ -69,15 +67,19 @@ impl Scene<'_> {
             && last.start <= stretch.latest.1 + SLACK;
         let too_old = stretch.paced && self.age_max < stretch.start - first.start;
         let unheard = stretch.paced && stretch.end < last.start + CAUSAL;
-        if !possible || too_old || unheard || self.is_unasked(first) {
+        // So does a turn.
+        let other_turn = !stretch.paced
+            && (lies_before(first, stretch.from)
+                || lies_before(last, stretch.earliest)
+                || lies_behind(last, stretch.latest.1));
+        if !possible || too_old || unheard || other_turn || self.is_unasked(first) {
             return None;
         }
         let extra = |pair: &[Spoken]| {
             let pause = pair[1].start - pair[0].end;
-            let is_cut = !stretch.paced
-                || self
-                    .until
-                    .is_some_and(|until| (until - pair[1].start).abs() < ABUTS);
+            let is_cut = self
+                .until
+                .is_some_and(|until| (until - pair[1].start).abs() < ABUTS);
             if pause < ABUTS && !is_cut {
                 ABUTTING
             } else {
@@ -167,11 +169,13 @@ impl Scene<'_> {
             return 0.0;
         };
         if self.until.is_some_and(|until| until <= spoken.start + SLACK) {
-            // Another line answers it; this one may have begun to.
-            let begun = self
-                .sounds
-                .last()
-                .is_some_and(|last| last.turn.is_none() && spoken.start + self.beliefs.lag < last.start);
+            // Another line answers it; this one may have begun to, where it did not stop in the middle.
+            let parted = phrase
+                .checked_sub(1)
+                .and_then(|before| self.phrases.get(before))
+                .is_none_or(|before| before.end + ABUTS < spoken.start);
+            let had_time = |last: &Sound| last.turn.is_none() && spoken.start + self.beliefs.lag < last.start;
+            let begun = parted && self.sounds.last().is_some_and(had_time);
             return if begun { BEGUN } else { 0.0 };
         }
         if let Some(last) = self.sounds.last().filter(|last| last.turn.is_some()) {
@@ -188,6 +192,16 @@ impl Scene<'_> {
             None => 0.0,
         }
     }
+}
+
+/// Hardly more than the end of a phrase lies behind an instant.
+fn lies_before(spoken: &Spoken, at: f64) -> bool {
+    spoken.start + PART <= at && spoken.end < at + PART
+}
+
+/// Hardly more than the beginning of a phrase lies before an instant.
+fn lies_behind(spoken: &Spoken, at: f64) -> bool {
+    at < spoken.start + PART && at + PART <= spoken.end
 }
 
 /// The cost of being so many spreads off. Outliers are more frequent than a normal distribution has them.

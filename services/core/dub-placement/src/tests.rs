@@ -322,6 +322,18 @@ fn a_line_that_died_in_a_phrase_is_joined_by_the_next_one_where_it_ended() {
 }
 
 #[test]
+fn where_no_word_ends_the_next_line_is_joined_a_little_early() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 17_500));
+    placement.speech(&piece(1, 14_200, 17_000));
+    answer_anew(&mut placement, 14_000, &[(20_000, 23_300)]);
+    let (_, heard) = air(&mut placement, 0, 30_000);
+    let heard = all(&heard);
+    // 1.8 s of it were heard; half a second of them is heard again.
+    assert_eq!(heard[4..], [(13_000, 15_800), (15_880, 17_890)], "{heard:?}");
+}
+
+#[test]
 fn what_a_dead_line_had_begun_behind_a_pause_is_left_to_the_next_one() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 18_700));

@@ -124,3 +124,42 @@ fn what_a_detector_parted_without_a_pause_is_answered_by_one_run() {
     let sounds = [sound(1.2, 7.1, 9.0), sound(7.4, 9.4, 0.3)];
     assert_eq!(align(&sounds, &phrases, false), [(0, 1, 0, 2), (1, 1, 2, 1)]);
 }
+
+#[test]
+fn a_turn_answers_all_phrases_of_its_window_and_none_that_ended_as_it_began() {
+    let phrases = [spoken(0.0, 2.8), spoken(2.8, 5.2), spoken(5.7, 8.8)];
+    let turn = |number: u64, window: (f64, f64), from: f64, until: f64| Sound {
+        earliest: (window.0, window.0),
+        latest: (window.1, window.1),
+        turn: Some(number),
+        ..sound(from, until, 0.3)
+    };
+    // The first answer is shorter than usual, so that one phrase seems to be enough for it.
+    let sounds = [turn(1, (0.0, 5.4), 6.0, 9.4), turn(2, (5.4, 9.0), 10.0, 12.6)];
+    assert_eq!(align(&sounds, &phrases, false), [(0, 1, 0, 2), (1, 1, 2, 1)]);
+}
+
+#[test]
+fn what_a_line_said_last_before_it_died_is_no_more_of_the_phrase_before_than_fits() {
+    let phrases = [spoken(0.0, 9.2), spoken(9.6, 11.4), spoken(12.1, 13.9)];
+    let late = |start: f64, end: f64| Sound {
+        leapt: 4.5,
+        ..sound(start, end, 0.11)
+    };
+    let sounds = [sound(3.4, 11.4, 9.0), late(11.5, 13.3), late(13.4, 15.1)];
+    let estimates = Estimates::default();
+    let scene = Scene {
+        sounds: &sounds,
+        phrases: &phrases,
+        head: None,
+        beliefs: estimates.beliefs(),
+        arriving: true,
+        anew: false,
+        until: Some(11.9),
+        from: None,
+        age_max: 9.5,
+        now: 15.1,
+    };
+    let runs: Vec<_> = scene.align().iter().map(|run| (run.atom, run.phrase)).collect();
+    assert_eq!(runs, [(0, 0), (1, 1), (2, 2)]);
+}

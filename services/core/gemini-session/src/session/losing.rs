@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(super) const PHRASE_PAUSE: MediaTime = MediaTime::from_millis(200);
 
 /// Longest sound before a phrase that is sent again with it.
-const LEAD_IN: MediaTime = MediaTime::from_millis(250);
+pub(super) const LEAD_IN: MediaTime = MediaTime::from_millis(250);
 
 /// Shortest wait that a server's own word is taken for.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! A successor takes over at a pause of the source, and the old connection says what it owes.
 use super::Session;
-use super::losing::PHRASE_PAUSE;
+use super::losing::{LEAD_IN, PHRASE_PAUSE};
 use crate::leg::Leg;
 use crate::types::{ConnectionId, Event, Output};
 use media_types::{MediaTime, Tick};
@@ -41,7 +41,8 @@ impl Session {
                 let next = windows.next_start().unwrap_or(end);
                 (next, next)
             }
-            None => (end, self.feed.take_over()),
+            // What is sent again takes its time, so of a long pause not half.
+            None => (end, self.feed.take_over().max(end - LEAD_IN)),
         };
         if let Some(new) = self.leg_mut(new) {
             new.begin(now, begin);

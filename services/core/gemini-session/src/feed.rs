@@ -5,10 +5,6 @@ use std::collections::VecDeque;
 /// 48 kHz frames in a sample of 16 kHz.
 const FRAMES_PER_SAMPLE: i64 = 3;
 
-/// Sound that two takers of the source share: about a syllable. Where the speaker does not pause, the word at the
-/// border is heard whole by one of them or in two parts by both, and hardly ever whole by both.
-pub(crate) const SHARED: MediaTime = MediaTime::from_millis(180);
-
 /// Blocks that make a spot.
 const SPOT_BLOCKS: usize = 3;
 /// How far back the level of a spot is compared.
@@ -170,9 +166,9 @@ impl Feed {
     }
 
     /// Where whoever takes over at the newest instant begins. A detector hears an onset late, and a border inside of a word
-    /// leaves no side with all of it: in the middle of the pause, or a little early.
-    pub(crate) fn take_over(&self) -> MediaTime {
-        let again = MediaTime::from_frames(self.pause().frames() / 2).max(SHARED);
+    /// leaves no side with all of it: in the middle of the pause, or at least `shared` early.
+    pub(crate) fn take_over(&self, shared: MediaTime) -> MediaTime {
+        let again = MediaTime::from_frames(self.pause().frames() / 2).max(shared);
         self.border(self.end - again)
     }
 

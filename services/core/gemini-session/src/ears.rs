@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Level above which sound may be speech, in steps of 16 bit, RMS. The silence of the service is zeros or nearly so.
 const LOUD_LEVEL: f32 = 50.0;
+/// Steps of a second in which it is told what is loud.
+const TOLD_STEPS: u32 = 50;
 /// Loud sound in a row from which on it is speech and no click.
 const SPEECH_MIN: MediaTime = MediaTime::from_millis(500);
 /// Silence behind speech that is handed over with it.
@@ -31,7 +33,8 @@ pub(crate) struct Heard {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) loud: bool,
     pub(crate) speech: bool,
-    pub(crate) length: MediaTime,
+    /// How much of it is loud.
+    pub(crate) told: MediaTime,
 }
 
 /// The sound of one connection.
@@ -56,6 +59,7 @@ impl Ears {
         if pcm.is_empty() {
             return Heard::default();
         }
+        let told = told(&pcm, rate_hz);
         let level = level(&pcm);
         let loud = level > LOUD_LEVEL;
         self.follow_tone(now, &pcm, rate_hz, level, loud);
@@ -86,7 +90,7 @@ impl Ears {
             pieces,
             loud,
             speech: loud && SPEECH_MIN <= self.loud_run,
-            length,
+            told,
         }
     }
 
@@ -134,6 +138,14 @@ impl Ears {
             self.tone_since = Some(now);
         }
     }
+}
+
+/// How much of some sound is loud, without the pauses in it.
+fn told(pcm: &[i16], rate_hz: u32) -> MediaTime {
+    let step = (rate_hz / TOLD_STEPS).max(1);
+    let loud = |part: &&[i16]| level(part) > LOUD_LEVEL;
+    let samples: usize = pcm.chunks(step as usize).filter(loud).map(<[i16]>::len).sum();
+    MediaTime::from_ticks(i64::try_from(samples).unwrap_or(0), rate_hz).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const SENT_KEPT: Duration = Duration::from_secs(30);
 const VOLUME_SLACK: MediaTime = MediaTime::from_millis(250);
 /// Who was silent for less when he was heard last was in the middle of something, and owes at least the rest of it.
 const MID_SPEECH: Duration = Duration::from_millis(300);
-const REST: MediaTime = MediaTime::from_millis(500);
+const REST: MediaTime = MediaTime::from_millis(300);
 /// How far behind a model is believed to be. What it left out looks like it, too.
 const BEHIND_MAX: Duration = Duration::from_secs(4);
 

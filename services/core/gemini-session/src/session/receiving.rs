@@ -185,7 +185,7 @@ impl Session {
         let mut latency = None;
         if let Some(leg) = self.leg_mut(id) {
             leg.debts.voice = None;
-            leg.note_loud(heard.length);
+            leg.note_loud(heard.told);
             if let Some(since) = leg.debts.answer.filter(|_| leg.debts.clean) {
                 let lag = now.since(since);
                 latency = Some(lag);

@@ -356,7 +356,7 @@ impl Placement {
         let said = self.said_already(lane, index);
         self.clear_the_way(lane, run);
         let backlog = at - phrase.onset;
-        let overflows = self.config.backlog_max < backlog;
+        let overflows = self.config.backlog_max < backlog && !self.ends_in_time(lane, run, phrase, at);
         if let Some(line) = self.lanes.get_mut(lane) {
             if let Some(found) = line.note(&self.phrases) {
                 self.estimates.note(found);
@@ -375,6 +375,13 @@ impl Placement {
         self.replace(lane, index);
         self.put(until, lane, usize::MAX);
         true
+    }
+
+    /// However late an answer begins, who ends with the speaker is not behind.
+    fn ends_in_time(&self, lane: usize, run: Run, phrase: Phrase, at: MediaTime) -> bool {
+        let length = self.lanes.get(lane).map_or(0.0, |lane| lane.length_of(run));
+        let ends = at + MediaTime::from_frames((length * 48_000.0) as i64);
+        phrase.end.is_some_and(|end| ends <= end)
     }
 
     /// Its connection may have died in the middle of an answer that is given anew: it is the last one, and too short.

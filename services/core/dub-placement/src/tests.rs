@@ -322,6 +322,19 @@ fn a_line_that_died_in_a_phrase_is_joined_by_the_next_one_where_it_ended() {
 }
 
 #[test]
+fn an_answer_that_ends_with_its_phrase_is_not_too_far_behind_however_late_it_begins() {
+    for (length, verdict) in [(3_000, Verdict::Dubbed), (5_500, Verdict::Overflowed)] {
+        let mut placement = aligned();
+        placement.phrase_ended(range(1_000, 3_000));
+        placement.speech(&piece(1, 2_200, 8_700));
+        placement.phrase_ended(range(3_200, 11_000));
+        placement.speech(&piece(1, 9_200, 9_200 + length));
+        let (decisions, _) = air(&mut placement, 0, 20_000);
+        assert_eq!(decisions[1].verdict, verdict, "{decisions:?}");
+    }
+}
+
+#[test]
 fn where_no_word_ends_the_next_line_is_joined_a_little_early() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 17_500));

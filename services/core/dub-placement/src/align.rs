@@ -27,6 +27,8 @@ const EARLY_END: f64 = 6.0;
 const CAUSAL: f64 = 0.3;
 /// A speaker's last word is answered by so much later, in seconds.
 const TAIL_MIN: f64 = 0.15;
+/// By how much sound comes later than its place in its connection tells, in seconds, where nothing is slow.
+const SLOWLY: f64 = 0.5;
 /// From one answer to the next, in seconds.
 const BREATH: f64 = 0.12;
 /// What is taken for the answer before, or left to the next one, at most; in seconds.

@@ -120,7 +120,9 @@ impl Scene<'_> {
             } else {
                 cost += off(late.max(0.0) / spread);
             }
-            if !unfinished && stretch.end < last.end + TAIL_MIN {
+            // Who says it slowly ends later than the length of his sound tells.
+            let ends = stretch.end.max(stretch.latest.1 - SLOWLY);
+            if !unfinished && ends < last.end + TAIL_MIN {
                 cost += EARLY_END;
             }
         }

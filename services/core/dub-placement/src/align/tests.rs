@@ -163,3 +163,16 @@ fn what_a_line_said_last_before_it_died_is_no_more_of_the_phrase_before_than_fit
     let runs: Vec<_> = scene.align().iter().map(|run| (run.atom, run.phrase)).collect();
     assert_eq!(runs, [(0, 0), (1, 1), (2, 2)]);
 }
+
+#[test]
+fn an_answer_that_is_said_slowly_ends_when_its_last_sound_came() {
+    let phrases = [spoken(0.0, 1.7), spoken(2.1, 5.7), spoken(6.3, 8.7)];
+    // The first phrase was answered by what came before: of the others' answers, half came while they were spoken.
+    let slow = |from: f64, until: f64, came: f64| Sound {
+        latest: (from + 0.7, came),
+        ..sound(from, until, 0.11)
+    };
+    let sounds = [slow(2.5, 5.8, 7.6), slow(6.8, 9.1, 10.4)];
+    let ended = |sounds: &[Sound]| align(sounds, &phrases, false);
+    assert_eq!(ended(&sounds), [(0, 1, 1, 1), (1, 1, 2, 1)]);
+}

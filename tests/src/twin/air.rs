@@ -66,7 +66,7 @@ impl Heard {
     /// It was split between two sessions or turns where the speaker did not pause, and the part at the border was said
     /// by both, one right behind the other. All of it was heard, and but for a syllable once.
     pub fn has_seam(&self) -> bool {
-        1 < self.spoken.parts && self.dub.windows(2).any(|pair| pair[0].0 == pair[1].0)
+        self.is_whole() && 1 < self.spoken.parts && self.dub.windows(2).any(|pair| pair[0].0 == pair[1].0)
     }
 
     /// Share of it that was heard neither dubbed nor in the original.

@@ -1,6 +1,6 @@
 //! The table of specs/004, section 7: where phrases are heard, by kind of provider and hold.
 //!
-//! `cargo run --release -p dub-placement --example figures [PHRASES]`: so many phrases a row, 900 by default, in three
+//! `cargo run -p dub-placement --example figures [PHRASES]`: so many phrases a row, 900 by default, in three
 //! worlds of their own.
 #![allow(
     clippy::disallowed_methods,

@@ -58,15 +58,15 @@ impl Heard {
         self.dubbed_parts() == usize::from(self.spoken.parts)
     }
 
-    /// Parts that were heard twice, but for the one at its seam.
+    /// Parts that were heard twice.
     pub fn doubled(&self) -> usize {
-        self.dub.len() - self.dubbed_parts() - usize::from(self.has_seam())
+        self.dub.len() - self.dubbed_parts()
     }
 
-    /// It was split between two sessions or turns where the speaker did not pause, and the part at the border was said
-    /// by both, one right behind the other. All of it was heard, and but for a syllable once.
-    pub fn has_seam(&self) -> bool {
-        self.is_whole() && 1 < self.spoken.parts && self.dub.windows(2).any(|pair| pair[0].0 == pair[1].0)
+    /// It is doubled by no more than one part, said twice in a row: what both sides of a border say where the speaker did
+    /// not pause.
+    pub fn is_seam(&self) -> bool {
+        self.is_whole() && self.doubled() == 1 && self.dub.windows(2).any(|pair| pair[0].0 == pair[1].0)
     }
 
     /// Share of it that was heard neither dubbed nor in the original.
@@ -167,11 +167,11 @@ impl Air {
                 end_s,
                 parts: count,
             } = it.spoken;
-            let word = match (it.is_whole(), it.doubled(), it.has_seam()) {
-                (true, 0, false) => "dubbed",
-                (true, 0, true) => "a seam",
-                (true, ..) => "DOUBLED",
-                (false, ..) => "NOT DUBBED",
+            let word = match (it.is_whole(), it.doubled()) {
+                (true, 0) => "dubbed",
+                (true, _) if it.is_seam() => "A SEAM",
+                (true, _) => "DOUBLED",
+                (false, _) => "NOT DUBBED",
             };
             format!(
                 "{number:>4}  {start_s:8.2} to {end_s:8.2}  {word:<10}  original {:.2}  {} of {count} parts: {}\n",
@@ -204,9 +204,9 @@ impl Air {
         doubled.map(|it| it.spoken.number).collect()
     }
 
-    /// Numbers of phrases whose part at a border was said by both sides of it.
+    /// Numbers of those of them that are doubled at a border only.
     pub fn seams(&self) -> Vec<u16> {
-        let seams = self.heard.iter().filter(|it| it.has_seam());
+        let seams = self.heard.iter().filter(|it| it.is_seam());
         seams.map(|it| it.spoken.number).collect()
     }
 
@@ -415,18 +415,18 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_both_sides_of_a_border_say_is_a_seam_and_whatever_else_comes_again_is_doubled() {
+    fn a_part_that_both_sides_of_a_border_say_is_doubled_and_a_seam() {
         let of = |parts: u8, dub: &[u8]| {
             let mut it = phrase(1, 1.0);
             it.spoken.parts = parts;
             it.dub = dub.iter().map(|part| (*part, 2.0)).collect();
-            (it.has_seam(), it.doubled())
+            (it.is_seam(), it.doubled())
         };
         assert_eq!(of(4, &[0, 1, 2, 3]), (false, 0));
-        assert_eq!(of(4, &[0, 1, 1, 2, 3]), (true, 0));
-        assert_eq!(of(4, &[0, 0, 1, 2, 2, 3]), (true, 1));
-        assert_eq!(of(4, &[0, 1, 2, 3, 2, 3]), (false, 2));
-        assert_eq!(of(1, &[0, 0]), (false, 1));
+        assert_eq!(of(4, &[0, 1, 1, 2, 3]), (true, 1));
+        assert_eq!(of(4, &[0, 0, 1, 2, 2, 3]), (false, 2));
+        assert_eq!(of(4, &[0, 1, 2, 0, 3]), (false, 1));
+        assert_eq!(of(4, &[0, 1, 1]), (false, 1));
     }
 
     #[test]

@@ -24,8 +24,6 @@ const QUOTA_ATTEMPTS_MAX: usize = 4;
 const UNDER_WAY_S: f64 = 12.0;
 /// The answer to a phrase is said so long after it at the latest: a strike until then may take it away.
 const ANSWERED_S: f64 = 5.0;
-/// Phrases whose dub may begin before them: behind a loss an answer may be taken for the one before it, once.
-const EARLY_MAX: usize = 1;
 /// Seconds of the original that the listener takes for the edges of phrases.
 const EDGES_S: f64 = 0.5;
 
@@ -226,7 +224,7 @@ impl Verdict<'_> {
             self.say(format!("out of order: {phrases}"));
         }
         let early = self.air.early();
-        if EARLY_MAX < early.len() {
+        if !early.is_empty() {
             self.say(format!("before their phrases: {}", few(&early)));
         }
         if self.air.foreign > 0 {

@@ -109,9 +109,6 @@ fn judge(ran: &Ran) -> Result<Vec<Row>> {
         ],
         problems,
     });
-    let (early, seams) = (air.early(), air.seams());
-    rows.push(row("phrases before their time", few(&early), "told", true));
-    rows.push(row("a part at a border twice", few(&seams), "told", true));
     let usage = ran
         .seen
         .sessions

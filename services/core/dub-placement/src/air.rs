@@ -4,7 +4,7 @@ mod decisions;
 use crate::align::Run;
 use crate::atoms::STEP;
 use crate::borders::{Border, border};
-use crate::lane::{Lane, Time, seconds};
+use crate::lane::{Lane, Time, seconds, time};
 use crate::phrases::Phrase;
 use crate::{Decision, Placement, Verdict};
 use media_types::{MediaRange, MediaTime};
@@ -161,11 +161,10 @@ impl Placement {
             .lanes
             .get(index + 1)
             .filter(|lane| !lane.atoms.list.is_empty());
-        let lag = MediaTime::from_frames((self.estimates.beliefs().lag * 48_000.0) as i64);
+        let lag = time(self.estimates.beliefs().lag);
         let is_heard_by = |newer: &Lane| {
-            let from = newer.from - SLACK;
-            end.is_some_and(|end| from + SLACK + SLACK < end)
-                && atom.is_some_and(|atom| from <= atom.start - lag)
+            end.is_some_and(|end| newer.from + SLACK < end)
+                && atom.is_some_and(|atom| newer.from - SLACK <= atom.start - lag)
         };
         begins && newer.is_some_and(is_heard_by)
     }
@@ -273,7 +272,7 @@ impl Placement {
         let Some(atom) = lane.atoms.list.front().filter(|atom| !planned && 0 < atom.rest()) else {
             return false;
         };
-        let lag = MediaTime::from_frames((self.estimates.beliefs().lag * 48_000.0) as i64);
+        let lag = time(self.estimates.beliefs().lag);
         let belongs = if atom.turn.is_some() {
             atom.earliest.0
         } else {
@@ -380,7 +379,7 @@ impl Placement {
     /// However late an answer begins, who ends with the speaker is not behind.
     fn ends_in_time(&self, lane: usize, run: Run, phrase: Phrase, at: MediaTime) -> bool {
         let length = self.lanes.get(lane).map_or(0.0, |lane| lane.length_of(run));
-        let ends = at + MediaTime::from_frames((length * 48_000.0) as i64);
+        let ends = at + time(length);
         phrase.end.is_some_and(|end| ends <= end)
     }
 

@@ -113,7 +113,7 @@ impl Estimates {
     pub(crate) fn lag_median(&self) -> Option<MediaTime> {
         let lags = self.sorted(|found| found.lag);
         let at = quantile(&lags, 0.5)?;
-        Some(MediaTime::from_frames((at * 48_000.0) as i64))
+        Some(crate::lane::time(at))
     }
 
     fn sorted(&self, figure: impl Fn(&Match) -> Option<f64>) -> Vec<f64> {

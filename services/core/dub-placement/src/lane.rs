@@ -86,6 +86,10 @@ pub(crate) struct Lane {
     arriving: bool,
 }
 
+pub(crate) fn time(seconds: f64) -> MediaTime {
+    MediaTime::from_frames((seconds * f64::from(SAMPLE_RATE_HZ)) as i64)
+}
+
 pub(crate) fn seconds(time: MediaTime) -> f64 {
     time.frames() as f64 / f64::from(SAMPLE_RATE_HZ)
 }
@@ -293,7 +297,7 @@ impl Lane {
             first.fade_in();
         }
         if let Some(dub) = &mut self.head {
-            dub.length = MediaTime::from_frames((said * f64::from(SAMPLE_RATE_HZ)) as i64);
+            dub.length = time(said);
             dub.noted = true;
         }
         self.dirty = true;

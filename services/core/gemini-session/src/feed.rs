@@ -5,6 +5,11 @@ use std::collections::VecDeque;
 /// 48 kHz frames in a sample of 16 kHz.
 const FRAMES_PER_SAMPLE: i64 = 3;
 
+/// Sound that two takers of the source share: about a syllable, and less than the shortest phrase, so that nobody is owed
+/// an answer to it alone. With more, a short word where the speaker does not pause is understood by both; with less, by
+/// neither.
+pub(crate) const SHARED: MediaTime = MediaTime::from_millis(180);
+
 /// Blocks that make a spot.
 const SPOT_BLOCKS: usize = 3;
 /// How far back the level of a spot is compared.
@@ -166,9 +171,9 @@ impl Feed {
     }
 
     /// Where whoever takes over at the newest instant begins. A detector hears an onset late, and a border inside of a word
-    /// leaves no side with all of it: in the middle of the pause, or at least `shared` early.
-    pub(crate) fn take_over(&self, shared: MediaTime) -> MediaTime {
-        let again = MediaTime::from_frames(self.pause().frames() / 2).max(shared);
+    /// leaves no side with all of it: in the middle of the pause, or at least [`SHARED`] early.
+    pub(crate) fn take_over(&self) -> MediaTime {
+        let again = MediaTime::from_frames(self.pause().frames() / 2).max(SHARED);
         self.border(self.end - again)
     }
 

@@ -1,6 +1,6 @@
 //! Turns that the client marks: source cut at its pauses, never longer than the hold allows.
 use crate::config::Dialogue;
-use crate::feed::Feed;
+use crate::feed::{Feed, SHARED};
 use crate::types::ConnectionId;
 use media_types::{MediaRange, MediaTime, Tick};
 use std::collections::VecDeque;
@@ -8,10 +8,6 @@ use std::time::Duration;
 
 /// The last part of the longest window, in which the quietest spot ends it.
 const LAST_PART: Duration = Duration::from_secs(1);
-
-/// Sound that two windows share: a syllable. Where the speaker does not pause, a short word at the border may be understood
-/// in both; with less, it may be in neither, which is worse.
-const SHARED: MediaTime = MediaTime::from_millis(200);
 
 /// The shortest pause that closes a window, when there is hardly any room left to wait for a longer one.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
@@ -82,7 +78,7 @@ impl Windows {
     /// Ends the open window where the source has come to, and the speaker may go on.
     pub(crate) fn part(&mut self, feed: &Feed) {
         self.close(feed.end());
-        self.next_from = feed.take_over(SHARED);
+        self.next_from = feed.take_over();
         if feed.pause() < SHARED {
             // What is heard twice may be answered by either.
             self.last_end = self.next_from;
@@ -264,7 +260,7 @@ mod tests {
         let cuts = cut(12, 20, |at| {
             (1000..2500).contains(&at) || (2700..5000).contains(&at) || (5400..6000).contains(&at)
         });
-        assert_eq!(cuts, [(500, 5220), (5020, 6800)]);
+        assert_eq!(cuts, [(500, 5220), (5040, 6800)]);
     }
 
     #[test]
@@ -272,7 +268,7 @@ mod tests {
         let cuts = cut(7, 20, |at| {
             !(3500..3700).contains(&at) && !(5600..5800).contains(&at) && !(6100..6200).contains(&at)
         });
-        assert_eq!(cuts, [(0, 5780), (5580, 7000)]);
+        assert_eq!(cuts, [(0, 5780), (5600, 7000)]);
     }
 
     #[test]
@@ -281,7 +277,7 @@ mod tests {
             let cuts = cut(60, hold, |_| true);
             assert_eq!((cuts[0].0, cuts.last().unwrap().1), (0, 60_000));
             for pair in cuts.windows(2) {
-                assert_eq!(pair[0].1 - 200, pair[1].0);
+                assert_eq!(pair[0].1 - 180, pair[1].0);
                 let length = pair[0].1 - pair[0].0;
                 assert!(
                     length <= longest && length + 1020 >= longest,

@@ -6,10 +6,6 @@ use crate::types::{ConnectionId, Event, Output};
 use media_types::{MediaTime, Tick};
 use std::time::Duration;
 
-/// Sound that two connections share that are not asked in turns: less than the shortest phrase, so that nobody is owed an
-/// answer to it alone.
-const SHARED: MediaTime = MediaTime::from_millis(180);
-
 /// How long past the latest point a quiet spot is waited for.
 const SPOT_WAIT: Duration = Duration::from_secs(1);
 
@@ -46,10 +42,7 @@ impl Session {
                 (next, next)
             }
             // What is sent again takes its time, so of a long pause not half.
-            None => (
-                end,
-                self.feed.take_over(SHARED).max(self.feed.border(end - LEAD_IN)),
-            ),
+            None => (end, self.feed.take_over().max(self.feed.border(end - LEAD_IN))),
         };
         if let Some(new) = self.leg_mut(new) {
             new.begin(now, begin);

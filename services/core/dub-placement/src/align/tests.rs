@@ -127,41 +127,65 @@ fn what_a_detector_parted_without_a_pause_is_answered_by_one_run() {
 
 #[test]
 fn a_turn_answers_all_phrases_of_its_window_and_none_that_ended_as_it_began() {
-    let phrases = [spoken(0.0, 2.8), spoken(2.8, 5.2), spoken(5.7, 8.8)];
+    let mut phrases = [
+        spoken(0.0, 2.78),
+        spoken(2.95, 5.22),
+        spoken(5.68, 8.78),
+        spoken(9.3, 12.9),
+    ];
+    phrases[3].open = true;
     let turn = |number: u64, window: (f64, f64), from: f64, until: f64| Sound {
         earliest: (window.0, window.0),
         latest: (window.1, window.1),
         turn: Some(number),
         ..sound(from, until, 0.3)
     };
-    // The first answer is shorter than usual, so that one phrase seems to be enough for it.
-    let sounds = [turn(1, (0.0, 5.4), 6.0, 9.4), turn(2, (5.4, 9.0), 10.0, 12.6)];
-    assert_eq!(align(&sounds, &phrases, false), [(0, 1, 0, 2), (1, 1, 2, 1)]);
+    // By its length the first answer may be that of the first phrase alone, and each of the others that of the one before.
+    let sounds = [
+        turn(1, (0.0, 5.4), 6.0, 10.21),
+        turn(2, (5.4, 9.0), 10.5, 13.16),
+        turn(3, (9.0, 13.0), 13.5, 17.2),
+    ];
+    assert_eq!(
+        align(&sounds, &phrases, false),
+        [(0, 1, 0, 2), (1, 1, 2, 1), (2, 1, 3, 1)]
+    );
 }
 
-#[test]
-fn what_a_line_said_last_before_it_died_is_no_more_of_the_phrase_before_than_fits() {
-    let phrases = [spoken(0.0, 9.2), spoken(9.6, 11.4), spoken(12.1, 13.9)];
-    let late = |start: f64, end: f64| Sound {
-        leapt: 4.5,
-        ..sound(start, end, 0.11)
-    };
-    let sounds = [sound(3.4, 11.4, 9.0), late(11.5, 13.3), late(13.4, 15.1)];
-    let estimates = Estimates::default();
-    let scene = Scene {
-        sounds: &sounds,
-        phrases: &phrases,
+/// A line that began to answer at one instant of the source, and that another one takes over from at a later one.
+fn line<'a>(sounds: &'a [Sound], phrases: &'a [Spoken], estimates: &'a Estimates) -> Scene<'a> {
+    Scene {
+        sounds,
+        phrases,
         head: None,
         beliefs: estimates.beliefs(),
         arriving: true,
         anew: false,
         until: Some(11.9),
-        from: None,
+        from: Some(5.0),
         age_max: 9.5,
         now: 15.1,
-    };
-    let runs: Vec<_> = scene.align().iter().map(|run| (run.atom, run.phrase)).collect();
-    assert_eq!(runs, [(0, 0), (1, 1), (2, 2)]);
+    }
+}
+
+#[test]
+fn a_line_that_died_may_have_begun_with_the_next_phrase_but_not_stopped_in_the_middle_of_one() {
+    let estimates = Estimates::default();
+    let sounds = [sound(11.5, 13.2, 9.0), sound(13.4, 15.1, 0.11)];
+    let parted = [spoken(9.6, 11.4), spoken(12.1, 13.9)];
+    let cut = [spoken(9.6, 12.1), spoken(12.1, 13.9)];
+    assert!(0.0 < line(&sounds, &parted, &estimates).overdue(1, None));
+    assert_eq!(line(&sounds, &cut, &estimates).overdue(1, None), 0.0);
+    // It had no time for it.
+    assert_eq!(line(&sounds[..1], &parted, &estimates).overdue(1, None), 0.0);
+}
+
+#[test]
+fn a_line_is_not_asked_for_a_phrase_of_which_it_heard_the_end_alone() {
+    let estimates = Estimates::default();
+    let line = line(&[], &[], &estimates);
+    assert!(line.is_unasked(&spoken(1.0, 5.2)) && line.is_unasked(&spoken(1.0, 5.35)));
+    assert!(!line.is_unasked(&spoken(1.0, 5.5)) && !line.is_unasked(&spoken(4.8, 5.35)));
 }
 
 #[test]

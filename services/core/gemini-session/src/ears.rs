@@ -190,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_inside_of_a_loud_chunk_is_not_told() {
+        let mut ears = Ears::default();
+        let heard = ears.hear(at(0), &chunk(|n| if n < 2_400 { noise(n) } else { 3.0 }), 24_000);
+        assert!(heard.loud);
+        assert_eq!(heard.told.millis(), 100);
+    }
+
+    #[test]
     fn half_a_second_of_loud_sound_is_speech_and_a_click_is_not() {
         let mut ears = Ears::default();
         assert!(!ears.hear(at(0), &chunk(noise), 24_000).speech);

@@ -156,6 +156,15 @@ impl Ear {
         cells
     }
 
+    /// What comes now has nothing to do with what came before.
+    pub fn forget(&mut self) {
+        self.passed += self.kept.len() as u64;
+        self.kept.clear();
+        self.run = None;
+        self.next = None;
+        self.symbols.clear();
+    }
+
     /// Hears more sound, full scale being 1, and says what it has understood by now.
     pub fn hear(&mut self, samples: &[f32]) -> Vec<HeardCell> {
         self.kept.extend_from_slice(samples);

@@ -94,6 +94,11 @@ impl Hearing {
         }
     }
 
+    /// Another turn begins: what was cut at the end of the last one is told, and is not completed by what comes.
+    pub fn forget(&mut self) {
+        self.ear.forget();
+    }
+
     fn by_code(&self) -> bool {
         match self.hears {
             Hears::Auto => self.coded,

@@ -29,6 +29,8 @@ const CAUSAL: f64 = 0.3;
 const TAIL_MIN: f64 = 0.15;
 /// By how much sound comes later than its place in its connection tells, in seconds, where nothing is slow.
 const SLOWLY: f64 = 0.5;
+/// Source that no connection heard, between two that follow each other, in seconds.
+const HOLE: f64 = 0.5;
 /// From one answer to the next, in seconds.
 const BREATH: f64 = 0.12;
 /// What is taken for the answer before, or left to the next one, at most; in seconds.
@@ -125,6 +127,8 @@ pub(crate) struct Head {
     pub(crate) phrases: usize,
     /// By how much it may be late because the provider has fallen behind.
     pub(crate) behind_max: f64,
+    /// By how much the provider fell behind in its course.
+    pub(crate) leapt: f64,
     /// Nothing more belongs to it.
     pub(crate) done: bool,
     /// Half of the first sound is placed already: the rest of it goes on.
@@ -212,7 +216,9 @@ impl Stretch {
 
     fn grow(&mut self, sound: &Sound, same_turn: bool) -> bool {
         let gap = sound.gap.max(0.0);
-        if GAP_MAX < gap && !sound.first {
+        // A connection that begins behind a hole in the source says nothing of what lies in it.
+        let hole = self.paced && sound.first && self.latest.1 + HOLE < sound.earliest.0;
+        if hole || GAP_MAX < gap && !sound.first {
             return false;
         }
         let gap = if sound.first { gap.min(GAP_FREE) } else { gap };
@@ -223,6 +229,10 @@ impl Stretch {
         } else if !same_turn {
             self.gaps += SKIP;
             self.gaps_long += SKIP;
+        }
+        // What is sent faster than it is spoken leaves the provider further behind with every word.
+        if sound.queues() {
+            self.behind += (sound.start - self.end - sound.gap).max(0.0);
         }
         self.end = sound.end();
         self.last = sound.start;
@@ -286,7 +296,7 @@ impl Scene<'_> {
             latest: (head.latest, head.latest),
             paced: head.turn.is_none(),
             arriving: false,
-            behind: self.behind(head.start, first).min(head.behind_max),
+            behind: self.behind(head.start, first).min(head.behind_max) + head.leapt,
             carried: 0.0,
             last: head.start,
             pauses: [0.0; RUN_MAX + 1],

@@ -49,6 +49,9 @@ pub(crate) struct Dub {
     pub(crate) starts_at: Option<MediaTime>,
     /// By how much it may be late because the provider has fallen behind, in seconds.
     pub(crate) behind_max: f64,
+    /// By how much the provider fell behind in its course, in seconds.
+    pub(crate) leapt: f64,
+    connection: u64,
     /// Nothing more belongs to it: a border was found.
     pub(crate) done: bool,
     /// Nothing more of it may be heard.
@@ -155,7 +158,7 @@ impl Lane {
     }
 
     fn sounds(&self) -> Vec<Sound> {
-        let mut connection = None;
+        let mut connection = self.head.map(|dub| dub.connection);
         let mut out = Vec::new();
         for atom in self
             .atoms
@@ -199,6 +202,7 @@ impl Lane {
             turn: dub.turn,
             phrases: dub.phrases,
             behind_max: dub.behind_max,
+            leapt: dub.leapt,
             done: dub.done,
             mid: self.is_mid(),
         }
@@ -269,6 +273,8 @@ impl Lane {
             } else {
                 0.0
             },
+            leapt: 0.0,
+            connection: atom.connection,
             done: false,
             sealed: starts_at.is_none(),
             noted: phrase.is_none() || starts_at.is_none(),
@@ -325,8 +331,13 @@ impl Lane {
         let dub = self.head.as_mut()?;
         let count = wanted.min(atom.rest());
         if atom.placed == 0 && dub.starts_at.is_none() {
-            dub.length = dub.length + atom.gap.max(MediaTime::ZERO);
+            let gap = atom.gap.max(MediaTime::ZERO);
+            dub.length = dub.length + gap;
+            if dub.connection == atom.connection && seconds(gap) <= QUEUES && !dub.sealed {
+                dub.leapt += seconds(atom.start - dub.end - gap).max(0.0);
+            }
         }
+        dub.connection = atom.connection;
         let from = atom.placed;
         atom.placed += count;
         dub.starts_at = None;

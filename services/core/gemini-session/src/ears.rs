@@ -59,10 +59,15 @@ impl Ears {
         if pcm.is_empty() {
             return Heard::default();
         }
-        let told = told(&pcm, rate_hz);
         let level = level(&pcm);
         let loud = level > LOUD_LEVEL;
         self.follow_tone(now, &pcm, rate_hz, level, loud);
+        // A tone answers nothing.
+        let told = if self.tone_since.is_some() {
+            MediaTime::ZERO
+        } else {
+            told(&pcm, rate_hz)
+        };
         let piece = Piece {
             at: self.position,
             pcm,
@@ -208,10 +213,12 @@ mod tests {
     fn a_tone_is_told_from_speech_and_words_end_the_suspicion() {
         let sine = |n: u32| 8000.0 * (f64::from(n) * 440.0 / 24_000.0 * std::f64::consts::TAU).sin();
         let mut ears = Ears::default();
+        let mut told = MediaTime::ZERO;
         for quarter in 0..21 {
-            ears.hear(at(quarter), &chunk(sine), 24_000);
+            told = told + ears.hear(at(quarter), &chunk(sine), 24_000).told;
         }
         assert!(ears.tone_for(at(20)) >= Duration::from_millis(4700));
+        assert!(told.millis() <= 250, "{told:?}");
         ears.words();
         assert_eq!(ears.tone_for(at(20)), Duration::ZERO);
         let mut ears = Ears::default();

@@ -8,7 +8,7 @@ const FRAMES_PER_SAMPLE: i64 = 3;
 /// Sound that two takers of the source share: about a syllable, and less than the shortest phrase, so that nobody is owed
 /// an answer to it alone. With more, a short word where the speaker does not pause is understood by both; with less, by
 /// neither.
-pub(crate) const SHARED: MediaTime = MediaTime::from_millis(180);
+pub(crate) const SHARED: MediaTime = MediaTime::from_millis(160);
 
 /// Blocks that make a spot.
 const SPOT_BLOCKS: usize = 3;

@@ -31,7 +31,12 @@ impl Connection {
                 self.close(now, Bye::invalid_argument(), commons);
             }
             ClientMessage::AudioStreamEnd => self.cut(now, commons),
-            ClientMessage::ActivityEnd => self.cut(now, commons),
+            ClientMessage::ActivityEnd => {
+                self.cut(now, commons);
+                if let Some((_, hearing)) = &mut self.hearing {
+                    hearing.forget();
+                }
+            }
             ClientMessage::ActivityStart => {
                 let mut said = Vec::new();
                 if let Some(Brain::Dialogue(dialogue)) = &mut self.brain {

@@ -114,9 +114,11 @@ impl Scene<'_> {
                 due = due.max(stretch.start + spoken * self.beliefs.ratio.exp());
             }
             let late = stretch.end - due;
+            // Who began late may end in time.
+            let early = last.end + self.beliefs.tail - stretch.end;
             let spread = self.beliefs.tail_spread;
             if !unfinished {
-                cost += off((late.abs() - spread).max(0.0) / spread);
+                cost += off((late.max(early) - spread).max(0.0) / spread);
             } else {
                 cost += off(late.max(0.0) / spread);
             }

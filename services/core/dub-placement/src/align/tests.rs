@@ -190,8 +190,12 @@ fn a_line_is_not_asked_for_a_phrase_of_which_it_heard_the_end_alone() {
 
 #[test]
 fn an_answer_that_is_said_slowly_ends_when_its_last_sound_came() {
-    let phrases = [spoken(0.0, 1.7), spoken(2.1, 5.7), spoken(6.3, 8.7)];
-    // The first phrase was answered by what came before: of the others' answers, half came while they were spoken.
+    let answered = Spoken {
+        settled: Some(0.0),
+        ..spoken(0.0, 1.7)
+    };
+    let phrases = [answered, spoken(2.1, 5.7), spoken(6.3, 8.7)];
+    // Of the answers, half came while their phrases were spoken.
     let slow = |from: f64, until: f64, came: f64| Sound {
         latest: (from + 0.7, came),
         ..sound(from, until, 0.11)

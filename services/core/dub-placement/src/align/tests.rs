@@ -204,3 +204,142 @@ fn an_answer_that_is_said_slowly_ends_when_its_last_sound_came() {
     let ended = |sounds: &[Sound]| align(sounds, &phrases, false);
     assert_eq!(ended(&sounds), [(0, 1, 1, 1), (1, 1, 2, 1)]);
 }
+
+/// What is believed of a provider that answers each phrase in three quarters of a second.
+const PROMPT: Beliefs = Beliefs {
+    lag: 0.72,
+    lag_spread: 0.5,
+    tail: 0.5,
+    tail_spread: 0.4,
+    ratio: -0.09,
+    ratio_spread: 0.2,
+    extra_phrase: 3.0,
+};
+
+fn runs_of(scene: &Scene) -> Vec<(usize, usize, usize, usize)> {
+    let runs = scene.align();
+    runs.iter()
+        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
+        .collect()
+}
+
+/// An answer that airs: its phrase is the first one.
+const AIRS: Head = Head {
+    phrase: Some(0),
+    start: 0.0,
+    end: 0.0,
+    length: 0.0,
+    from: NEVER,
+    earliest: NEVER,
+    latest: 0.0,
+    turn: None,
+    phrases: 1,
+    behind_max: 0.0,
+    leapt: 0.0,
+    done: false,
+    mid: true,
+};
+
+#[test]
+fn who_began_late_may_end_in_time() {
+    // The detector parted the first phrase; its answer began two seconds late and ends in time.
+    let phrases = [spoken(0.6, 8.0), spoken(8.0, 10.3), spoken(10.9, 12.6)];
+    let sounds = [
+        sound(9.3, 11.8, 0.0),
+        Sound {
+            leapt: 2.3,
+            ..sound(12.0, 14.2, 0.11)
+        },
+    ];
+    let head = Head {
+        start: 3.6,
+        end: 9.3,
+        length: 5.7,
+        latest: 12.1,
+        behind_max: 2.3,
+        ..AIRS
+    };
+    let estimates = Estimates::default();
+    let scene = Scene {
+        head: Some(head),
+        beliefs: &PROMPT,
+        until: None,
+        arriving: false,
+        ..line(&sounds, &phrases, &estimates)
+    };
+    assert_eq!(runs_of(&scene), [(0, 1, 0, 2), (1, 1, 2, 1)]);
+}
+
+#[test]
+fn an_answer_ends_later_by_what_its_provider_fell_behind_in_its_course() {
+    // The source was sent faster than it is spoken while its answer was said: the end is late, its words are not another's.
+    let phrases = [
+        spoken(0.6, 5.7),
+        spoken(5.7, 10.9),
+        spoken(10.9, 17.2),
+        spoken(17.7, 19.2),
+        spoken(19.5, 21.0),
+    ];
+    let late = |start: f64, end: f64| Sound {
+        leapt: 4.0,
+        ..sound(start, end, 0.11)
+    };
+    let sounds = [late(18.9, 21.1), late(21.2, 22.5)];
+    let head = Head {
+        start: 2.3,
+        end: 18.8,
+        length: 14.7,
+        latest: 18.9,
+        behind_max: 1.0,
+        leapt: 1.8,
+        phrases: 3,
+        mid: false,
+        ..AIRS
+    };
+    let estimates = Estimates::default();
+    let scene = Scene {
+        head: Some(head),
+        beliefs: &PROMPT,
+        from: None,
+        until: None,
+        arriving: false,
+        now: 23.0,
+        ..line(&sounds, &phrases, &estimates)
+    };
+    assert_eq!(runs_of(&scene), [(0, 1, 0, 3), (1, 1, 3, 1)]);
+    let scene = Scene {
+        head: Some(Head { leapt: 0.0, ..head }),
+        ..scene
+    };
+    assert_ne!(runs_of(&scene)[0], (0, 1, 0, 3));
+}
+
+#[test]
+fn no_answer_reaches_over_source_that_nobody_heard() {
+    let mut phrases = [spoken(0.0, 5.2), spoken(5.2, 12.2), spoken(12.6, 15.5)];
+    phrases[2].open = true;
+    let behind = Sound {
+        first: true,
+        earliest: (14.0, 14.0),
+        latest: (15.3, 15.5),
+        ..sound(15.1, 15.6, 0.08)
+    };
+    let head = Head {
+        start: 0.8,
+        end: 6.7,
+        length: 5.9,
+        latest: 6.8,
+        mid: false,
+        ..AIRS
+    };
+    let estimates = Estimates::default();
+    let scene = Scene {
+        head: Some(head),
+        beliefs: &PROMPT,
+        from: None,
+        until: None,
+        now: 15.5,
+        ..line(std::slice::from_ref(&behind), &phrases, &estimates)
+    };
+    assert_eq!(runs_of(&scene), [(0, 0, 0, 1), (0, 1, 2, 1)]);
+}

@@ -191,6 +191,11 @@ impl Rig {
         self.sound(number, (seconds * 16_000.0).round() as usize, true);
     }
 
+    /// The last of the programme will be sent again.
+    pub fn rewind(&mut self, seconds: f64) {
+        self.spoken -= (seconds * 16_000.0).round() as usize;
+    }
+
     pub fn be_silent(&mut self, number: u64, seconds: f64) {
         self.sound(number, (seconds * 10.0).round() as usize * 1_600, false);
     }

@@ -386,3 +386,26 @@ fn a_phrase_that_is_split_over_two_sessions_anywhere_is_heard_whole_of_both_toge
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
+
+#[test]
+fn what_two_turns_of_one_session_share_is_heard_once_wherever_they_are_cut() {
+    let mut wrong = Vec::new();
+    for step in 0..24 {
+        let cut_s = 1.36 + 0.0455 * f64::from(step);
+        let mut rig = session("[voice]\njitter = \"0s\"\n", DIALOGUE);
+        for (from_s, to_s) in [(0.0, cut_s), (cut_s - 0.16, 5.6)] {
+            rig.rewind(if from_s > 0.0 { 0.16 } else { 0.0 });
+            rig.send(1, &json!({"realtimeInput": {"activityStart": {}}}));
+            rig.talk_exactly(1, to_s - from_s);
+            rig.send(1, &json!({"realtimeInput": {"activityEnd": {}}}));
+            rig.pass(8.0);
+        }
+        let sound = rig.audio_of(1, f64::MAX);
+        let cells = gemini_twin::listen::cells(&sound, 24_000, gemini_twin::tones::ANSWER);
+        let heard = gemini_twin::listen::summary(&gemini_twin::listen::phrases(&cells));
+        if heard.whole != [1, 2, 3, 4] || !heard.doubled.is_empty() {
+            wrong.push(format!("cut at {cut_s:.3} s: {heard:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -271,14 +271,16 @@ impl Ear {
         let heard = std::mem::take(&mut self.symbols);
         let symbols: Vec<Symbol> = heard.iter().map(|heard| heard.symbol).collect();
         let (start_s, end_s) = (self.began_s, self.ended_s);
-        match <[Symbol; SYMBOLS]>::try_from(symbols) {
-            Ok(symbols) => cells.extend(Cell::from_symbols(symbols).map(|cell| HeardCell {
+        let whole = <[Symbol; SYMBOLS]>::try_from(symbols).ok();
+        match whole.and_then(Cell::from_symbols) {
+            Some(cell) => cells.push(HeardCell {
                 cell,
                 piece: None,
                 start_s,
                 end_s,
-            })),
-            Err(_) => cells.extend(piece(&heard, start_s, end_s)),
+            }),
+            // What sounds before a piece may be taken for the beginning that it lacks.
+            None => cells.extend(piece(&heard, start_s, end_s)),
         }
     }
 }

@@ -227,8 +227,10 @@ impl Placement {
     fn border_of(&self, index: usize, run: Run) -> Option<Border> {
         let lane = self.lanes.get(index)?;
         let dub = lane.head.filter(|_| 1 < run.phrases)?;
-        let parted = self.phrases.get(run.phrase)?.end? + STEP < self.phrases.get(run.phrase + 1)?.onset;
-        if !parted && dub.turn.is_none() {
+        let onset = self.phrases.get(run.phrase + 1)?.onset;
+        let parted = self.phrases.get(run.phrase)?.end? + STEP < onset;
+        let is_cut = self.lanes.get(index + 1).is_some_and(|newer| newer.from == onset);
+        if !parted && (dub.turn.is_none() || is_cut) {
             // The speaker went on: so does the answer.
             return None;
         }
@@ -353,6 +355,8 @@ impl Placement {
             return false;
         }
         let said = self.said_already(lane, index);
+        let tail = self.lane_index().and_then(|index| self.lanes.get(index));
+        let tail = tail.map(|lane| lane.tail.clone()).unwrap_or_default();
         self.clear_the_way(lane, run);
         let backlog = at - phrase.onset;
         let overflows = self.config.backlog_max < backlog && !self.ends_in_time(lane, run, phrase, at);
@@ -361,7 +365,7 @@ impl Placement {
                 self.estimates.note(found);
             }
             line.begin(Some(phrase.id), (!overflows).then_some(at));
-            line.join(run, said);
+            line.join(run, said, &tail);
         }
         if overflows {
             self.settle(index, Verdict::Overflowed, at, until, out);

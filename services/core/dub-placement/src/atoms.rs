@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// The grid that levels are taken on.
 pub(crate) const STEP_FRAMES: usize = 480;
 pub(crate) const STEP: MediaTime = MediaTime::from_frames(480);
-const STEP_SAMPLES: usize = STEP_FRAMES * CHANNELS;
+pub(crate) const STEP_SAMPLES: usize = STEP_FRAMES * CHANNELS;
 /// Level from which sound is heard, in steps of 16 bit, RMS; a provider's silence is zeros or nearly so.
 const LOUD: f64 = 50.0;
 /// Silence that ends an atom.

@@ -3,8 +3,8 @@
 //! A connection that answers source anew begins a line of its own; for each phrase the newest line that has an answer
 //! counts.
 use crate::align::{Head, QUEUES, Run, Scene, Sound, Spoken};
-use crate::atoms::{Atoms, STEP_FRAMES, steps};
-use crate::borders::{border, place};
+use crate::atoms::{Atoms, STEP_FRAMES, STEP_SAMPLES, steps};
+use crate::borders::{REPEATED_STEPS, border, place, repeated};
 use crate::estimates::{Beliefs, Match};
 use crate::phrases::Phrases;
 use media_types::{MediaTime, SAMPLE_RATE_HZ};
@@ -85,6 +85,8 @@ pub(crate) struct Lane {
     pub(crate) atoms: Atoms,
     pub(crate) head: Option<Dub>,
     pub(crate) plan: Vec<Run>,
+    /// The last that was said of it.
+    pub(crate) tail: Vec<i16>,
     dirty: bool,
     arriving: bool,
 }
@@ -105,6 +107,7 @@ impl Lane {
             atoms: Atoms::default(),
             head: None,
             plan: Vec::new(),
+            tail: Vec::new(),
             dirty: true,
             arriving: false,
         }
@@ -283,9 +286,9 @@ impl Lane {
     }
 
     /// Leaves out the beginning of the run that is to be said: so many seconds of it were heard from another line. It is
-    /// joined where a word ends. Where none does, it is joined as early as it may have to be: half a word twice is better
-    /// than all that was heard, and better than a word that is missing.
-    pub(crate) fn join(&mut self, run: Run, said: f64) {
+    /// joined where the same was said, or where a word ends. Where none does, it is joined as early as it may have to be:
+    /// half a word twice is better than all that was heard, and better than a word that is missing.
+    pub(crate) fn join(&mut self, run: Run, said: f64, tail: &[i16]) {
         if said < JOIN_MIN {
             return;
         }
@@ -293,7 +296,9 @@ impl Lane {
         let steps_said = 100.0 * said;
         let reach = (JOIN_REACH * steps_said).clamp(*JOIN_STEPS.start(), *JOIN_STEPS.end());
         let early = (steps_said - reach.min(JOIN_EARLY)).max(0.0);
-        let found = border(&atoms, steps_said, reach).or_else(|| place(&atoms, early));
+        let found = repeated(&atoms, tail, steps_said, reach)
+            .or_else(|| border(&atoms, steps_said, reach))
+            .or_else(|| place(&atoms, early));
         let Some(found) = found else {
             return;
         };
@@ -350,7 +355,11 @@ impl Lane {
             dub.earliest = dub.earliest.max(atom.earliest.1);
         }
         let length = MediaTime::from_frames(i64::try_from(count * STEP_FRAMES).unwrap_or(0));
-        Some((atom.steps(from, from + count), length))
+        let said = atom.steps(from, from + count);
+        self.tail.extend_from_slice(said);
+        let over = self.tail.len().saturating_sub(REPEATED_STEPS * STEP_SAMPLES);
+        self.tail.drain(..over);
+        Some((said, length))
     }
 
     /// Leaves out a run that has begun, which is used up by that as if it were said. Tells how many atoms that were.

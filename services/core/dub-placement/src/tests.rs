@@ -370,3 +370,31 @@ fn what_a_dead_line_said_last_is_heard_if_nobody_says_its_beginning_anew() {
     let heard = all(&heard);
     assert_eq!(heard[4..6], [(13_000, 14_500), (14_850, 19_800)], "{heard:?}");
 }
+
+#[test]
+fn a_turn_that_died_is_heard_from_its_beginning_though_only_the_rest_is_asked_anew() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 21_000));
+    let turn = |connection: u64, number: u64, heard: i64, from: i64, until: i64| Speech {
+        earliest: ms(heard),
+        latest: ms(21_000),
+        turn: Some(number),
+        ..piece(connection, from, until)
+    };
+    placement.speech(&turn(1, 7, 12_500, 18_000, 19_400));
+    placement.speech(&turn(1, 7, 12_500, 19_580, 21_300));
+    placement.supersede(2, ms(13_600));
+    placement.speech(&turn(2, 1, 13_600, 22_000, 24_760));
+    placement.speech(&turn(2, 1, 13_600, 25_000, 28_000));
+    let (decisions, heard) = air(&mut placement, 0, 34_000);
+    let heard = all(&heard);
+    assert!(
+        decisions.iter().all(|it| it.verdict == Verdict::Dubbed),
+        "{decisions:?}"
+    );
+    assert_eq!(
+        heard[4..],
+        [(13_000, 14_400), (14_580, 16_300), (16_380, 19_380)],
+        "{heard:?}"
+    );
+}

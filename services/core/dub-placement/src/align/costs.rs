@@ -77,10 +77,7 @@ impl Scene<'_> {
         }
         let extra = |pair: &[Spoken]| {
             let pause = pair[1].start - pair[0].end;
-            let is_cut = self
-                .until
-                .is_some_and(|until| (until - pair[1].start).abs() < ABUTS);
-            if pause < ABUTS && !is_cut {
+            if pause < ABUTS && !(stretch.paced && self.is_cut(pair)) {
                 ABUTTING
             } else {
                 self.beliefs.extra_phrase
@@ -131,6 +128,12 @@ impl Scene<'_> {
         Some(cost)
     }
 
+    /// Two phrases are one, parted where another line takes over.
+    fn is_cut(&self, pair: &[Spoken]) -> bool {
+        self.until
+            .is_some_and(|until| (until - pair[1].start).abs() < ABUTS)
+    }
+
     /// Answers between which there is a pause are no group.
     fn parted(&self, stretch: &Stretch, group: &[Spoken]) -> f64 {
         let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
@@ -142,15 +145,14 @@ impl Scene<'_> {
         let mut at = 0.0;
         let mut cost = 0.0;
         for pair in group.windows(2) {
+            // A turn goes on where only its source was parted.
+            let goes_on = !stretch.paced && self.is_cut(pair);
             let (one, two) = (pair[0].end - pair[0].start, pair[1].end - pair[1].start);
             at += one * ratio;
             let reach = PARTED_REACH * ratio * (one + two) / 2.0;
             let near = |pause: &&f64| (**pause - at).abs() < reach;
-            cost += if stretch.pauses[..stretch.paused].iter().any(|pause| near(&pause)) {
-                PARTED
-            } else {
-                0.0
-            };
+            let paused = stretch.pauses[..stretch.paused].iter().any(|pause| near(&pause));
+            cost += if paused && !goes_on { PARTED } else { 0.0 };
         }
         cost
     }

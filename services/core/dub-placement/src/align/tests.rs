@@ -152,6 +152,40 @@ fn a_turn_answers_all_phrases_of_its_window_and_none_that_ended_as_it_began() {
     );
 }
 
+#[test]
+fn a_turn_begins_with_the_part_of_its_phrase_that_no_other_line_answers() {
+    let mut beliefs = *Estimates::default().beliefs();
+    // The provider has never glued.
+    beliefs.extra_phrase = 3.4;
+    let turn = |from: f64, until: f64, gap: f64| Sound {
+        earliest: (9.0, 9.0),
+        latest: (17.0, 17.0),
+        turn: Some(7),
+        ..sound(from, until, gap)
+    };
+    let sounds = [turn(15.0, 16.47, 0.3), turn(16.65, 18.32, 0.18)];
+    // Parted where the other line takes over.
+    let phrases = [spoken(9.1, 9.78), spoken(9.78, 18.3)];
+    let scene = Scene {
+        sounds: &sounds,
+        phrases: &phrases,
+        head: None,
+        beliefs: &beliefs,
+        arriving: true,
+        anew: false,
+        until: Some(9.78),
+        from: None,
+        age_max: 9.5,
+        now: 18.3,
+    };
+    let runs = scene.align();
+    let runs: Vec<_> = runs
+        .iter()
+        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
+        .collect();
+    assert_eq!(runs, [(0, 2, 0, 2)]);
+}
+
 /// A line that began to answer at one instant of the source, and that another one takes over from at a later one.
 fn line<'a>(sounds: &'a [Sound], phrases: &'a [Spoken], estimates: &'a Estimates) -> Scene<'a> {
     Scene {

@@ -111,6 +111,8 @@ pub struct Seen {
     pub memory: BTreeMap<&'static str, Series>,
     /// Gauges and counters by name.
     pub gauges: BTreeMap<String, Series>,
+    /// Wall clock at the first look, in milliseconds.
+    pub begun_ms: f64,
     /// How often each program was another process than before.
     pub changes: BTreeMap<&'static str, usize>,
     pids: BTreeMap<&'static str, u32>,
@@ -119,6 +121,7 @@ pub struct Seen {
 /// Names of series that are read beside a case.
 const GAUGES: &[&str] = &[
     "worker_speech_",
+    "worker_events_",
     "worker_dub_",
     "worker_phrases_",
     "worker_provider_",
@@ -253,6 +256,12 @@ impl Ran {
         Ok(air)
     }
 
+    /// When a moment of the programme aired, in seconds from the first look on.
+    pub fn airs_s(&self, programme_s: f64) -> Result<f64> {
+        let heard_s = (self.begins_ms()? - self.seen.begun_ms) / 1_000.0;
+        Ok(heard_s + programme_s + f64::from(self.case.family.hold_s()))
+    }
+
     /// Wall clock at which the beginning of the programme came to the twin.
     pub fn begins_ms(&self) -> Result<f64> {
         self.journal
@@ -332,7 +341,10 @@ impl Case {
     ) -> Result<Seen> {
         let begun = std::time::Instant::now();
         let limit = Duration::from_secs_f64(self.seconds) + hold + PATIENCE;
-        let mut seen = Seen::default();
+        let mut seen = Seen {
+            begun_ms: wall_ms(),
+            ..Seen::default()
+        };
         let mut dubber = live.dubber()?;
         let mut looks = 0;
         let mut is_sent = false;

@@ -190,6 +190,10 @@ pub fn judge(end: End, ran: &Ran) -> Result<Row> {
     let changes = if end.is_orderly() { rotations } else { connections };
     let least = (ROTATIONS_MIN * (ran.case.seconds / 610.0).min(1.0)).floor() as u64;
     let mut problems = problems_of(&air);
+    let early = air.early();
+    if !early.is_empty() {
+        problems.push(format!("before their phrases: {}", few(&early)));
+    }
     if !lost.is_empty() {
         problems.push(format!("lost: {}", few(&lost)));
     }
@@ -233,9 +237,6 @@ pub fn problems_of(air: &Air) -> Vec<String> {
     }
     if !air.is_complete() {
         problems.push(format!("the stream ended {:.0} s early", air.missing_s));
-    }
-    if !air.early().is_empty() {
-        problems.push(format!("before their phrases: {}", few(&air.early())));
     }
     if air.foreign > 0 {
         problems.push(format!("{} parts of no phrase", air.foreign));

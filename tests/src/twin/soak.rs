@@ -23,6 +23,18 @@ const FAULT_EVERY_S: u32 = 90;
 const STRETCH_S: f64 = 120.0;
 /// Name of the gauge.
 const BACKLOG: &str = "worker_dub_backlog_ms";
+/// Counters of speech that came and was not said.
+const LEFT_OUT: [&str; 3] = [
+    "worker_speech_late_total",
+    "worker_events_total/dropped_speech",
+    "worker_events_total/replaced_speech",
+];
+/// What was left out of a phrase is counted so long before it airs at the earliest, and behind it at the latest.
+const COUNTED_BEFORE_S: f64 = 2.0;
+const COUNTED_BEHIND_S: f64 = 5.0;
+/// Share of phrases that may begin before their time. A provider that merges, splits and leaves out phrases gives no
+/// certainty: simulated without any fault, 1.4 to 3.9 of 100 words are heard under another phrase (specs/004).
+const EARLY_MAX: f64 = 0.02;
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -97,7 +109,14 @@ fn row(what: &str, figure: String, bar: &str, holds: bool) -> Row {
 
 fn judge(ran: &Ran) -> Result<Vec<Row>> {
     let air = ran.air()?;
-    let mut rows = phrases(ran, &air);
+    let mut rows = phrases(ran, &air)?;
+    let (early, heard) = (air.early(), air.heard.len());
+    rows.push(row(
+        "dubs before their phrases",
+        format!("{} of {heard} ({})", early.len(), few(&early)),
+        "2 of 100",
+        early.len() as f64 <= EARLY_MAX * heard as f64,
+    ));
     rows.push(backlog(ran));
     rows.extend(memory(ran));
     let problems = problems_of(&air);
@@ -125,8 +144,9 @@ fn judge(ran: &Ran) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Spoken is heard, left out by the twin, or replaced by the original, which the worker counts.
-fn phrases(ran: &Ran, air: &Air) -> Vec<Row> {
+/// Spoken is heard, left out by the twin, replaced by the original, which the worker counts, or left out by the worker,
+/// which counts that too.
+fn phrases(ran: &Ran, air: &Air) -> Result<Vec<Row>> {
     let omitted = ran.journal.omitted();
     let spoken = air.heard.len();
     let dubbed = air.heard.iter().filter(|it| it.is_whole()).count();
@@ -135,26 +155,46 @@ fn phrases(ran: &Ran, air: &Air) -> Vec<Row> {
         .iter()
         .filter(|it| !it.is_whole() && omitted.contains(&it.spoken.number))
         .count();
-    let unheard: Vec<u16> = air
-        .not_dubbed(&omitted)
-        .filter(|it| it.lost() > 0.5)
-        .map(|it| it.spoken.number)
-        .collect();
-    let original = spoken - dubbed - by_twin - unheard.len();
+    let (mut left_out, mut lost) = (Vec::new(), Vec::new());
+    for phrase in air.not_dubbed(&omitted).filter(|it| it.lost() > 0.5) {
+        let from_s = ran.airs_s(phrase.spoken.start_s)? - COUNTED_BEFORE_S;
+        let until_s = ran.airs_s(phrase.spoken.end_s)? + COUNTED_BEHIND_S;
+        let counts = |name: &str| {
+            let series = ran.seen.gauges.get(name);
+            series.is_some_and(|series| series.growth_between(from_s, until_s) > 0.0)
+        };
+        let list = if LEFT_OUT.iter().any(|name| counts(name)) {
+            &mut left_out
+        } else {
+            &mut lost
+        };
+        list.push(phrase.spoken.number);
+    }
+    let dropped = left_out.len();
+    let original = spoken - dubbed - by_twin - dropped - lost.len();
     let faults = ran.journal.all_faults();
     let mut rows = vec![
         row("faults that struck", faults.len().to_string(), "told", true),
         row(
             "phrases",
             format!(
-                "{spoken} spoken = {dubbed} dubbed + {by_twin} left out by the twin + {original} in the original"
+                "{spoken} spoken = {dubbed} dubbed + {by_twin} left out by the twin + {original} in the original + \
+                 {dropped} left out by the worker"
             ),
-            "none unheard",
-            unheard.is_empty(),
+            "all told",
+            lost.is_empty(),
         ),
     ];
-    if !unheard.is_empty() {
-        rows.push(row("unheard phrases", few(&unheard), "0", false));
+    if !left_out.is_empty() {
+        rows.push(row(
+            "left out by the worker",
+            few(&left_out),
+            "counted as they air",
+            true,
+        ));
+    }
+    if !lost.is_empty() {
+        rows.push(row("unheard and not counted", few(&lost), "0", false));
     }
     let counter = |name: &str| ran.seen.gauge(name).unwrap_or_default();
     let total = counter("worker_phrases_total");
@@ -167,7 +207,7 @@ fn phrases(ran: &Ran, air: &Air) -> Vec<Row> {
         "all counted",
         total > 0.0 && (total - heard - fell_back - overflowed).abs() < 0.5,
     ));
-    rows
+    Ok(rows)
 }
 
 fn backlog(ran: &Ran) -> Row {

@@ -28,6 +28,8 @@ pub(crate) struct Window {
     pub(crate) ended_at: Option<Tick>,
     /// Whether anything of an answer came.
     pub(crate) answered: bool,
+    /// Whether sound of an answer came: words without any are none.
+    pub(crate) voiced: bool,
 }
 
 /// Turns that are not answered.
@@ -96,6 +98,7 @@ impl Windows {
             cursor: start,
             ended_at: None,
             answered: false,
+            voiced: false,
         });
         self.next_id += 1;
     }
@@ -162,6 +165,7 @@ impl Windows {
                 window.cursor = window.start;
                 window.ended_at = None;
                 window.answered = false;
+                window.voiced = false;
             }
         }
         first

@@ -103,14 +103,22 @@ fn every_silent_fault_is_found_by_its_watchdog_and_the_dub_is_back_five_seconds_
 
 #[test]
 fn three_empty_turns_in_a_row_end_a_connection() {
-    let mut it = world(12, dialogue(), 3, |number, _| Script {
-        empty_turns: number == 1,
-        ..Script::default()
-    });
-    it.run_to_end();
-    assert_eq!(failed_by(&it, Cause::Silent(Watchdog::EmptyTurns)).len(), 1);
-    let back = it.listener.heard_since(0).unwrap();
-    expect_whole_from(&it, back, "empty turns");
+    // Words are no answer where nobody says them.
+    for only_words in [false, true] {
+        let mut it = world(12, dialogue(), 3, move |number, _| Script {
+            empty_turns: number == 1 && !only_words,
+            voiceless_from: (number == 1 && only_words).then_some(0),
+            ..Script::default()
+        });
+        it.run_to_end();
+        assert_eq!(
+            failed_by(&it, Cause::Silent(Watchdog::EmptyTurns)).len(),
+            1,
+            "{only_words}"
+        );
+        let back = it.listener.heard_since(0).unwrap();
+        expect_whole_from(&it, back, "empty turns");
+    }
 }
 
 #[test]

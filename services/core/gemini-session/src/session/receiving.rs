@@ -198,9 +198,12 @@ impl Session {
         }
         if let Some(windows) = &mut self.windows {
             latency = None;
-            if let Some(window) = windows.owed(id).filter(|window| !window.answered) {
+            if let Some(window) = windows.owed(id) {
+                if !window.answered {
+                    latency = window.ended_at.map(|at| now.since(at));
+                }
                 window.answered = true;
-                latency = window.ended_at.map(|at| now.since(at));
+                window.voiced = true;
             }
         }
         if let Some(latency) = latency {
@@ -320,7 +323,7 @@ impl Session {
         if let Some(leg) = self.leg_mut(id) {
             leg.debts.voice = None;
             leg.debts.words = None;
-            leg.debts.empty_turns = if window.answered {
+            leg.debts.empty_turns = if window.voiced {
                 0
             } else {
                 leg.debts.empty_turns.saturating_add(1)

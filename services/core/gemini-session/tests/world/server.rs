@@ -363,9 +363,10 @@ impl Server {
             }
             return;
         }
+        let voiceless = self.past(now, self.script.voiceless_from);
         let mut pcm = Vec::new();
         for _ in 0..CHUNK_MS / 20 {
-            let block = self.blocks.pop_front();
+            let block = self.blocks.pop_front().filter(|_| !voiceless);
             pcm.extend(coded(
                 block.map(|block| (block.phrase, block.number, block.number)),
             ));

@@ -30,7 +30,7 @@ const TAIL_MIN: f64 = 0.15;
 /// By how much sound comes later than its place in its connection tells, in seconds, where nothing is slow.
 const SLOWLY: f64 = 0.5;
 /// Source that no connection heard, between two that follow each other, in seconds.
-const HOLE: f64 = 0.5;
+pub(crate) const HOLE: f64 = 0.5;
 /// From one answer to the next, in seconds.
 const BREATH: f64 = 0.12;
 /// What is taken for the answer before, or left to the next one, at most; in seconds.

@@ -23,7 +23,7 @@ pub use types::{Config, Decision, Figures, Placed, Speech, Verdict};
 
 use audio_timeline::{PcmStore, RangeSet};
 use estimates::Estimates;
-use lane::Lane;
+use lane::{Lane, time};
 use media_types::{CHANNELS, MediaRange, MediaTime};
 use phrases::Phrases;
 use std::collections::VecDeque;
@@ -145,10 +145,13 @@ impl Placement {
         if self.config.reach.frames() < i64::try_from(speech.pcm.len() / CHANNELS).unwrap_or(i64::MAX) {
             return Placed::OutOfReach;
         }
+        let is_new = self.connection != Some(speech.connection);
+        let hole = is_new && self.live + time(align::HOLE) < speech.earliest;
         self.live = self.live.max(speech.latest);
-        if speech.turn.is_some() && self.turn != speech.turn {
+        // A connection that begins inside of a phrase, where nobody heard its beginning, or a window that does: what is
+        // said there is answered by itself.
+        if hole || speech.turn.is_some() && self.turn != speech.turn {
             self.turn = speech.turn;
-            // A window that begins inside of a phrase: what is said in it is answered by itself.
             self.cut(speech.earliest);
         }
         if self.is_over(speech) {

@@ -398,3 +398,26 @@ fn a_turn_that_died_is_heard_from_its_beginning_though_only_the_rest_is_asked_an
         "{heard:?}"
     );
 }
+
+#[test]
+fn a_connection_behind_a_hole_answers_the_part_of_a_phrase_that_it_heard() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 20_000));
+    for (from, until) in [(18_300, 19_500), (19_500, 21_600)] {
+        placement.speech(&Speech {
+            earliest: ms(17_000),
+            ..piece(2, from, until)
+        });
+    }
+    let (decisions, heard) = air(&mut placement, 0, 30_000);
+    let fates: Vec<_> = decisions.iter().filter(|it| it.first).skip(4).collect();
+    assert_eq!(
+        fates
+            .iter()
+            .map(|it| (it.part.start, it.verdict))
+            .collect::<Vec<_>>(),
+        [(ms(13_000), Verdict::FellBack), (ms(17_000), Verdict::Dubbed)],
+        "{fates:?}"
+    );
+    assert_eq!(all(&heard)[4..], [(17_000, 20_300)]);
+}

@@ -76,7 +76,7 @@ pub struct Manner {
     pub no_output_text: bool,
     /// Sound is made so many times faster than it plays.
     pub rate: f64,
-    /// Sound comes in bursts of four seconds.
+    /// Sound is held back, and comes in bursts of four seconds.
     pub bursts: bool,
     /// No sound is sent while the source is silent.
     pub quiet_in_silence: bool,

@@ -47,6 +47,8 @@ pub struct Interpreter {
     /// The next sample to be sent, and when.
     position: u64,
     due: Option<Duration>,
+    /// How long what is due is held back.
+    held: Duration,
     began: Duration,
     answering: Option<Answering>,
     end: u64,
@@ -71,6 +73,7 @@ impl Interpreter {
             line: Line::default(),
             position: 0,
             due: None,
+            held: Duration::ZERO,
             began: Duration::ZERO,
             answering: None,
             end: 0,
@@ -96,7 +99,7 @@ impl Interpreter {
 
     /// When there is something to do.
     pub fn due(&self) -> Option<Duration> {
-        self.due
+        Some(self.due? + self.held)
     }
 
     /// Where on the line the moment `at` is played, if the line is kept at its pace.
@@ -190,8 +193,10 @@ impl Interpreter {
 
     /// Says what is due.
     pub fn tick(&mut self, now: Duration, manner: &mut Manner, source_speaks: bool, said: &mut Vec<Said>) {
-        while let Some(due) = self.due.filter(|due| *due <= now) {
-            let chunks = if manner.bursts { BURST } else { 1 };
+        let chunks = if manner.bursts { BURST } else { 1 };
+        // A burst is what was due since the one before, the last of it now.
+        self.held = CHUNK_TIME.mul_f64((chunks - 1) as f64 / manner.rate);
+        while let Some(due) = self.due.filter(|due| *due + self.held <= now) {
             for _ in 0..chunks {
                 self.chunk(manner, source_speaks, said);
             }

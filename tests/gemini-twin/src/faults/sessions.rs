@@ -217,7 +217,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "burst_starve",
         (Transparent, Translate),
         (Setup(s(30)), 1),
-        "4 s of audio at once, then nothing, for 60 s",
+        "nothing for 4 s, then the audio of them at once, for 60 s",
         || {
             vec![
                 now(Act::Manner(|manner| manner.bursts = true)),

@@ -354,9 +354,7 @@ impl Placement {
             self.keep_down(MediaRange::new(phrase.onset.max(self.down_until), until + STEP));
             return false;
         }
-        let said = self.said_already(lane, index);
-        let tail = self.lane_index().and_then(|index| self.lanes.get(index));
-        let tail = tail.map(|lane| lane.tail.clone()).unwrap_or_default();
+        let (said, tail) = (self.said_already(lane, index), self.said_last());
         self.clear_the_way(lane, run);
         let backlog = at - phrase.onset;
         let overflows = self.config.backlog_max < backlog && !self.ends_in_time(lane, run, phrase, at);
@@ -401,6 +399,12 @@ impl Placement {
                 .lanes
                 .get(lane)
                 .is_some_and(|lane| lane.is_last(run) && lane.length_of(run) < whole)
+    }
+
+    /// The end of what was said.
+    fn said_last(&self) -> Vec<i16> {
+        let lane = self.lane_index().and_then(|index| self.lanes.get(index));
+        lane.map(|lane| lane.tail.clone()).unwrap_or_default()
     }
 
     /// How much of a phrase's answer, in seconds, was heard from another line: one that died in the middle of a phrase

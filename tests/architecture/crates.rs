@@ -72,7 +72,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What a crate of `services/core` may use of others. None of these waits, opens a socket, reads a file, asks the time
 /// or rolls dice.
-const PURE_THIRD_PARTY: &[&str] = &["base64", "bytes", "rubato", "serde", "serde_json", "thiserror"];
+const PURE_THIRD_PARTY: &[&str] = &[
+    "base64",
+    "bytes",
+    "realfft",
+    "rubato",
+    "serde",
+    "serde_json",
+    "thiserror",
+];
 
 /// What `services/core/clippy.toml` has to ban, one of each kind.
 const PURE_BANS: &[&str] = &[

@@ -159,6 +159,7 @@ impl Seen {
         }
     }
 
+    /// What processes weigh.
     fn weigh(&mut self, at_s: f64, live: &Live) {
         let pids = self
             .worker
@@ -172,6 +173,10 @@ impl Seen {
             }
             self.memory.entry(name).or_default().push(at_s, mb);
         }
+    }
+
+    /// What gauges and counters say.
+    fn read(&mut self, at_s: f64, live: &Live) {
         for (name, value) in gauges(live, GAUGES) {
             self.gauges.entry(name).or_default().push(at_s, value);
         }
@@ -254,12 +259,6 @@ impl Ran {
         fs::write(self.dir.join("heard.txt"), air.render())?;
         fs::write(self.dir.join("seen.txt"), self.seen.render())?;
         Ok(air)
-    }
-
-    /// When a moment of the programme aired, in seconds from the first look on.
-    pub fn airs_s(&self, programme_s: f64) -> Result<f64> {
-        let heard_s = (self.begins_ms()? - self.seen.begun_ms) / 1_000.0;
-        Ok(heard_s + programme_s + f64::from(self.case.family.hold_s()))
     }
 
     /// Wall clock at which the beginning of the programme came to the twin.
@@ -360,8 +359,11 @@ impl Case {
                 if let Ok(worker) = live.worker(STREAM).await {
                     seen.worker = Some(worker);
                 }
+                let at_s = begun.elapsed().as_secs_f64();
+                // What is held airs yet, and is counted; processes end meanwhile.
+                seen.read(at_s, live);
                 if !is_sent {
-                    seen.weigh(begun.elapsed().as_secs_f64(), live);
+                    seen.weigh(at_s, live);
                 }
             }
             looks += 1;

@@ -68,13 +68,6 @@ impl Series {
         (!inside.is_empty()).then(|| media_judge::dsp::median(&inside))
     }
 
-    /// By how much it is more at a later time than at an earlier one; a counter begins at 0.
-    pub fn growth_between(&self, from_s: f64, until_s: f64) -> f64 {
-        let at = |second: f64| self.values.iter().rfind(|(at_s, _)| *at_s <= second);
-        let value = |second: f64| at(second).map_or(0.0, |(_, value)| *value);
-        value(until_s) - value(from_s)
-    }
-
     /// Slope of the line of least squares from a time on, for a second; none for less than two values.
     pub fn slope_from(&self, from_s: f64) -> Option<f64> {
         let later: Vec<(f64, f64)> = self
@@ -144,17 +137,6 @@ mod tests {
         }
         assert!((series.slope_from(600.0).unwrap() - 0.002).abs() < 1e-9);
         assert!(Series::default().slope_from(0.0).is_none());
-    }
-
-    #[test]
-    fn what_a_counter_grew_by_is_told_for_any_stretch() {
-        let mut series = Series::default();
-        for (at_s, value) in [(10.0, 0.0), (20.0, 3.0), (30.0, 3.0)] {
-            series.push(at_s, value);
-        }
-        assert_eq!(series.growth_between(0.0, 19.0), 0.0);
-        assert_eq!(series.growth_between(12.0, 25.0), 3.0);
-        assert_eq!(series.growth_between(20.0, 99.0), 0.0);
     }
 
     #[test]

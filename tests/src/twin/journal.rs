@@ -9,6 +9,9 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
+/// A phrase is left out so long after it came, at most: it may have been sent again.
+const OMITTED_MS: f64 = 120_000.0;
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -141,6 +144,13 @@ impl TwinJournal {
             }
         }
         omitted
+    }
+
+    /// Whether the twin left a phrase out on purpose that came to it about then. A number comes again within the hour.
+    pub fn omits(&self, number: u16, about_ms: f64) -> bool {
+        let is_it = |entry: &&Entry| entry.what == What::Omitted(number);
+        let mut omitted = self.entries.iter().filter(is_it);
+        omitted.any(|entry| (entry.at_ms - about_ms).abs() < OMITTED_MS)
     }
 
     /// When faults of this name began.

@@ -3,6 +3,7 @@
 //!
 //! The drills know the programme and the sound at `/out`. Of the client they read what every operator can.
 
+pub mod accounts;
 pub mod air;
 pub mod case;
 pub mod faults;

@@ -229,7 +229,8 @@ impl Placement {
         let dub = lane.head.filter(|_| 1 < run.phrases)?;
         let onset = self.phrases.get(run.phrase + 1)?.onset;
         let parted = self.phrases.get(run.phrase)?.end? + STEP < onset;
-        let is_cut = self.lanes.get(index + 1).is_some_and(|newer| newer.from == onset);
+        let mut newer = self.lanes.iter().skip(index + 1);
+        let is_cut = newer.any(|newer| newer.from - SLACK < onset && onset < newer.from + SLACK);
         if !parted && (dub.turn.is_none() || is_cut) {
             // The speaker went on: so does the answer.
             return None;

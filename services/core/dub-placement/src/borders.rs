@@ -1,5 +1,5 @@
 //! Where one answer becomes the next one, when there is no pause between them.
-use crate::atoms::{Atom, STEP_FRAMES};
+use crate::atoms::{Atom, STEP_FRAMES, STEP_SAMPLES};
 use media_types::CHANNELS;
 use realfft::RealFftPlanner;
 
@@ -10,16 +10,20 @@ const DEPTH: f64 = 0.4;
 /// What a place at the edge of what is searched must be better by.
 const DISTANCE: f64 = 0.5;
 /// Steps of silence that a pause counts for at most.
-const PAUSE_STEPS: f64 = 30.0;
+const PAUSE_STEPS: usize = 30;
 
 /// Sound that is compared with what was said before, in steps: about a syllable and a half.
 pub(crate) const REPEATED_STEPS: usize = 30;
+/// Of those at least this many have to sound: what is silence for the rest is said by everybody.
+const REPEATED_SOUND: f32 = 15.0;
 /// From which likeness on the same is said: 1 is the very same sound.
 const ALIKE: f32 = 0.9;
 /// How far apart the ends of the same sound are found, in steps; farther apart, it is said twice and nothing is known.
 const SAME_PLACE: usize = 15;
 /// What tells one sound of a voice from another lies below 5 kHz: bins of 50 Hz.
 const VOICE_BINS: usize = 100;
+/// Length of a spectrum up to which nothing sounds: that of noise of 50 steps of 16 bit, RMS, in the window used here.
+const SILENT: f32 = 2.0e4;
 
 /// A place in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +48,10 @@ pub(crate) fn border(run: &[&Atom], target: f64, reach: f64) -> Option<Border> {
     let mut position = 0.0;
     for (index, atom) in run.iter().enumerate() {
         if 0 < index || atom.placed == 0 {
-            let pause = if index == 0 { 0 } else { atom.gap.frames() };
-            let pause = (pause as f64 / STEP_FRAMES as f64).clamp(0.0, PAUSE_STEPS);
+            let pause = if index == 0 { 0.0 } else { pause_steps(atom) as f64 };
             offer(
                 position + pause / 2.0,
-                -0.5 * pause / PAUSE_STEPS,
+                -0.5 * pause / PAUSE_STEPS as f64,
                 Border { atom: index, step: 0 },
             );
             position += pause;
@@ -79,7 +82,7 @@ pub(crate) fn place(run: &[&Atom], at: f64) -> Option<Border> {
     let mut position = 0.0;
     for (index, atom) in run.iter().enumerate() {
         if 0 < index {
-            position += (atom.gap.frames() as f64 / STEP_FRAMES as f64).clamp(0.0, PAUSE_STEPS);
+            position += pause_steps(atom) as f64;
         }
         let left = atom.levels.len().saturating_sub(atom.placed);
         if at < position + left as f64 {
@@ -91,40 +94,50 @@ pub(crate) fn place(run: &[&Atom], at: f64) -> Option<Border> {
     None
 }
 
+/// What the silence before an atom counts for.
+pub(crate) fn pause_steps(atom: &Atom) -> usize {
+    let pause = atom.gap.frames() / STEP_FRAMES as i64;
+    usize::try_from(pause).unwrap_or(0).min(PAUSE_STEPS)
+}
+
 /// Where a run has said once more what was said before: `tail` is the end of that. Both are compared by their spectra, so
 /// nothing is found where the words, the voice or the tempo differ: then it is not known.
 pub(crate) fn repeated(run: &[&Atom], tail: &[i16], target: f64, reach: f64) -> Option<Border> {
+    let said = tail.len() / STEP_SAMPLES;
+    if said < REPEATED_STEPS {
+        return None;
+    }
     let mut sound = Vec::new();
     for (index, atom) in run.iter().enumerate() {
         if 0 < index {
-            let pause = (atom.gap.frames() / STEP_FRAMES as i64).clamp(0, PAUSE_STEPS as i64);
-            sound.resize(
-                sound.len() + usize::try_from(pause).unwrap_or(0) * STEP_FRAMES,
-                0.0,
-            );
+            sound.resize(sound.len() + pause_steps(atom) * STEP_SAMPLES, 0);
         }
-        sound.extend(mono(atom.steps(atom.placed, atom.levels.len())));
+        sound.extend_from_slice(atom.steps(atom.placed, atom.levels.len()));
     }
-    let until = (target + reach).max(0.0) as usize * STEP_FRAMES;
-    sound.truncate(until);
-    let (said, again) = (spectra(&mono(tail)), spectra(&sound));
-    let first = said.len().max((target - reach).max(0.0) as usize);
-    if said.len() < REPEATED_STEPS {
-        return None;
-    }
+    let length = sound.len() / STEP_SAMPLES;
+    // Only what is searched is transformed: a phrase may be half a minute long.
+    let last = length.min((target + reach).max(0.0) as usize);
+    let first = said.max((target - reach).max(0.0) as usize);
+    let searched = sound.get((first - said) * STEP_SAMPLES..last * STEP_SAMPLES)?;
+    let (tail, again) = (spectra(tail), spectra(searched));
     let likeness = |end: &usize| {
-        let part = again.get(end - said.len()..*end).unwrap_or_default();
-        let sum: f32 = said.iter().zip(part).map(|(one, two)| cosine(one, two)).sum();
-        sum / said.len() as f32
+        let part = again.get(end - first..end - first + said).unwrap_or_default();
+        let pairs = || tail.iter().zip(part);
+        let same: f32 = pairs().map(|(one, two)| cosine(one, two)).sum();
+        let sounding: f32 = pairs()
+            .map(|(one, two)| cosine(one, one).max(cosine(two, two)))
+            .sum();
+        same / sounding.max(REPEATED_SOUND)
     };
-    let mut alike = (first..=again.len()).filter(|end| ALIKE <= likeness(end));
+    let mut alike = (first..=last).filter(|end| ALIKE <= likeness(end));
     let (earliest, latest) = (alike.next()?, alike.next_back());
     if latest.is_some_and(|latest| SAME_PLACE < latest - earliest) {
         return None;
     }
     let best =
         (earliest..=latest.unwrap_or(earliest)).max_by(|one, two| likeness(one).total_cmp(&likeness(two)))?;
-    place(run, best as f64)
+    // Where all that has come was said before, its very last step is kept: what follows is told from there on.
+    place(run, best.min(length - 1) as f64)
 }
 
 fn mono(pcm: &[i16]) -> Vec<f32> {
@@ -133,8 +146,9 @@ fn mono(pcm: &[i16]) -> Vec<f32> {
         .collect()
 }
 
-/// The spectrum of each step, of length 1.
-fn spectra(sound: &[f32]) -> Vec<Vec<f32>> {
+/// The spectrum of each step, of length 1; of length 0 where nothing sounds.
+fn spectra(pcm: &[i16]) -> Vec<Vec<f32>> {
+    let sound = mono(pcm);
     let plan = RealFftPlanner::<f32>::new().plan_fft_forward(2 * STEP_FRAMES);
     let mut out = Vec::new();
     for step in 0..sound.len() / STEP_FRAMES {
@@ -149,8 +163,9 @@ fn spectra(sound: &[f32]) -> Vec<Vec<f32>> {
             return Vec::new();
         }
         let power: Vec<f32> = bins.iter().take(VOICE_BINS).map(|bin| bin.norm()).collect();
-        let length = cosine(&power, &power).sqrt().max(1.0);
-        out.push(power.into_iter().map(|level| level / length).collect());
+        let length = cosine(&power, &power).sqrt();
+        let scale = if SILENT < length { 1.0 / length } else { 0.0 };
+        out.push(power.into_iter().map(|level| level * scale).collect());
     }
     out
 }
@@ -168,9 +183,9 @@ fn median(levels: &[u16]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use media_types::{CHANNELS, MediaTime};
+    use media_types::MediaTime;
 
     fn atom(levels: &[u16], gap_ms: i64) -> Atom {
         Atom {
@@ -217,8 +232,8 @@ mod tests {
     }
 
     /// Sound whose pitch changes every 70 ms, as it was spoken by a voice of its own.
-    fn spoken(seconds: f64, voice: f64) -> Vec<i16> {
-        let frames = (seconds * 48_000.0) as usize;
+    pub(crate) fn spoken(seconds: f64, voice: f64) -> Vec<i16> {
+        let frames = (seconds * 48_000.0).round() as usize;
         let sample = |frame: usize| {
             let at = frame as f64 / 48_000.0;
             let syllable = (at / 0.07) as usize;
@@ -228,20 +243,66 @@ mod tests {
         (0..frames).flat_map(|frame| [sample(frame); CHANNELS]).collect()
     }
 
+    /// What was said before `until`, in seconds.
+    fn tail(until: f64, voice: f64) -> Vec<i16> {
+        let all = spoken(until, voice);
+        all[all.len() - REPEATED_STEPS * STEP_SAMPLES..].to_vec()
+    }
+
+    fn sounding(pcm: Vec<i16>, gap_ms: i64) -> Atom {
+        let mut atom = atom(&vec![1_000; pcm.len() / STEP_SAMPLES], gap_ms);
+        atom.pcm = pcm;
+        atom
+    }
+
     #[test]
     fn what_is_said_again_is_found_where_the_same_voice_said_it_before() {
-        let mut again = atom(&levels(&[]), 0);
-        again.pcm = spoken(2.0, 1.0);
-        let said = |until: f64, voice: f64| {
-            let all = spoken(until, voice);
-            all[all.len() - REPEATED_STEPS * STEP_FRAMES * CHANNELS..].to_vec()
-        };
-        let found = repeated(&[&again], &said(1.25, 1.0), 105.0, 35.0);
+        let again = sounding(spoken(2.0, 1.0), 0);
+        let found = repeated(&[&again], &tail(1.25, 1.0), 105.0, 35.0);
         assert_eq!(found, Some(Border { atom: 0, step: 125 }));
         // Too far from where it should be, said by another voice, or too short to tell.
-        assert_eq!(repeated(&[&again], &said(1.25, 1.0), 80.0, 35.0), None);
-        assert_eq!(repeated(&[&again], &said(1.25, 1.13), 105.0, 35.0), None);
-        assert_eq!(repeated(&[&again], &said(1.25, 1.0)[..9_600], 105.0, 35.0), None);
-        assert_eq!(repeated(&[], &said(1.25, 1.0), 105.0, 35.0), None);
+        assert_eq!(repeated(&[&again], &tail(1.25, 1.0), 80.0, 35.0), None);
+        assert_eq!(repeated(&[&again], &tail(1.25, 1.13), 105.0, 35.0), None);
+        assert_eq!(repeated(&[&again], &tail(1.25, 1.0)[..9_600], 105.0, 35.0), None);
+        assert_eq!(repeated(&[], &tail(1.25, 1.0), 105.0, 35.0), None);
+    }
+
+    #[test]
+    fn what_is_said_again_may_have_a_pause_in_it_and_be_all_that_has_come() {
+        let said = spoken(2.0, 1.0);
+        let (one, two) = said.split_at(110 * STEP_SAMPLES);
+        let (one, two) = (sounding(one.to_vec(), 0), sounding(two.to_vec(), 95));
+        let tail = |until: usize| {
+            let mut tail = said[..110 * STEP_SAMPLES].to_vec();
+            tail.resize(tail.len() + 9 * STEP_SAMPLES, 0);
+            tail.extend_from_slice(&said[110 * STEP_SAMPLES..until * STEP_SAMPLES]);
+            tail.split_off(tail.len() - REPEATED_STEPS * STEP_SAMPLES)
+        };
+        let found = repeated(&[&one, &two], &tail(120), 120.0, 35.0);
+        assert_eq!(found, Some(Border { atom: 1, step: 10 }));
+        let found = repeated(&[&one, &two], &tail(200), 200.0, 35.0);
+        assert_eq!(found, Some(Border { atom: 1, step: 89 }));
+    }
+
+    #[test]
+    fn what_is_said_twice_tells_nothing() {
+        let mut said = spoken(1.25, 1.0);
+        let once_more = tail(1.25, 1.0);
+        said.extend_from_slice(&once_more);
+        said.extend_from_slice(&once_more);
+        let again = sounding(said, 0);
+        assert_eq!(repeated(&[&again], &once_more, 140.0, 60.0), None);
+        let found = repeated(&[&again], &once_more, 120.0, 20.0);
+        assert_eq!(found, Some(Border { atom: 0, step: 125 }));
+    }
+
+    #[test]
+    fn silence_is_nothing_that_is_said_again() {
+        let mut tail = tail(1.25, 1.0);
+        tail[..20 * STEP_SAMPLES].fill(0);
+        let mut said = spoken(2.0, 1.0);
+        said[95 * STEP_SAMPLES..115 * STEP_SAMPLES].fill(0);
+        let again = sounding(said, 0);
+        assert_eq!(repeated(&[&again], &tail, 125.0, 35.0), None);
     }
 }

@@ -3,8 +3,8 @@
 //! A connection that answers source anew begins a line of its own; for each phrase the newest line that has an answer
 //! counts.
 use crate::align::{Head, QUEUES, Run, Scene, Sound, Spoken};
-use crate::atoms::{Atoms, STEP_FRAMES, STEP_SAMPLES, steps};
-use crate::borders::{REPEATED_STEPS, border, place, repeated};
+use crate::atoms::{Atoms, STEP_SAMPLES, steps};
+use crate::borders::{REPEATED_STEPS, border, pause_steps, place, repeated};
 use crate::estimates::{Beliefs, Match};
 use crate::phrases::Phrases;
 use media_types::{MediaTime, SAMPLE_RATE_HZ};
@@ -85,7 +85,7 @@ pub(crate) struct Lane {
     pub(crate) atoms: Atoms,
     pub(crate) head: Option<Dub>,
     pub(crate) plan: Vec<Run>,
-    /// The last that was said of it.
+    /// The end of what was said of the newest run.
     pub(crate) tail: Vec<i16>,
     dirty: bool,
     arriving: bool,
@@ -282,6 +282,7 @@ impl Lane {
             sealed: starts_at.is_none(),
             noted: phrase.is_none() || starts_at.is_none(),
         });
+        self.tail.clear();
         self.dirty = true;
     }
 
@@ -332,6 +333,23 @@ impl Lane {
 
     /// Takes up to `wanted` steps of the first atom, of the run that is said.
     pub(crate) fn take(&mut self, wanted: usize) -> Option<(&[i16], MediaTime)> {
+        let from = self.atoms.list.front()?.placed;
+        let follows = from == 0 && self.head.as_ref()?.starts_at.is_none();
+        let count = self.use_up(wanted)?;
+        let atom = self.atoms.list.front()?;
+        let said = atom.steps(from, from + count);
+        let pause = if follows { pause_steps(atom) } else { 0 };
+        let kept = count.min(REPEATED_STEPS);
+        self.tail.resize(self.tail.len() + pause * STEP_SAMPLES, 0);
+        self.tail
+            .extend_from_slice(atom.steps(from + count - kept, from + count));
+        let over = self.tail.len().saturating_sub(REPEATED_STEPS * STEP_SAMPLES);
+        self.tail.drain(..over);
+        Some((said, steps(count)))
+    }
+
+    /// So many steps of the first atom belong to the run that is said. Tells how many it had.
+    fn use_up(&mut self, wanted: usize) -> Option<usize> {
         let atom = self.atoms.list.front_mut()?;
         let dub = self.head.as_mut()?;
         let count = wanted.min(atom.rest());
@@ -343,7 +361,6 @@ impl Lane {
             }
         }
         dub.connection = atom.connection;
-        let from = atom.placed;
         atom.placed += count;
         dub.starts_at = None;
         dub.length = dub.length + steps(count);
@@ -354,18 +371,13 @@ impl Lane {
             self.dirty = true;
             dub.earliest = dub.earliest.max(atom.earliest.1);
         }
-        let length = MediaTime::from_frames(i64::try_from(count * STEP_FRAMES).unwrap_or(0));
-        let said = atom.steps(from, from + count);
-        self.tail.extend_from_slice(said);
-        let over = self.tail.len().saturating_sub(REPEATED_STEPS * STEP_SAMPLES);
-        self.tail.drain(..over);
-        Some((said, length))
+        Some(count)
     }
 
     /// Leaves out a run that has begun, which is used up by that as if it were said. Tells how many atoms that were.
     pub(crate) fn leave_unsaid(&mut self, run: Run) -> u64 {
         for _ in 0..run.atoms {
-            let _ = self.take(usize::MAX);
+            let _ = self.use_up(usize::MAX);
             self.atoms.list.pop_front();
         }
         self.dirty = true;

@@ -347,6 +347,37 @@ fn where_no_word_ends_the_next_line_is_joined_a_little_early() {
 }
 
 #[test]
+fn a_newer_line_is_joined_where_it_has_said_again_what_was_heard() {
+    let voice = |connection: u64, at: i64, from: i64, until: i64| {
+        let mut pcm = borders::tests::spoken(until as f64 / 1_000.0, 1.0);
+        pcm.drain(..usize::try_from(from * 48).unwrap() * CHANNELS);
+        let earliest = if connection == 2 {
+            ms(14_000)
+        } else {
+            MediaTime::ZERO
+        };
+        Speech {
+            earliest,
+            pcm,
+            ..piece(connection, at, at + until - from)
+        }
+    };
+    for (pause, rest) in [(0, 15_880), (150, 16_030)] {
+        let mut placement = answered();
+        placement.phrase_ended(range(13_000, 17_500));
+        placement.speech(&voice(1, 14_200, 0, 2_700));
+        placement.speech(&voice(1, 16_900 + pause, 2_700, 2_800));
+        placement.supersede(2, ms(14_000));
+        // By their lengths more of this was heard; by its sound it is 1.5 s.
+        placement.speech(&voice(2, 20_000, 1_300, 2_700));
+        placement.speech(&voice(2, 21_400 + pause, 2_700, 4_600));
+        let (_, heard) = air(&mut placement, 0, 30_000);
+        let heard = all(&heard);
+        assert_eq!(heard.last(), Some(&(rest, rest + 1_800)), "{heard:?}");
+    }
+}
+
+#[test]
 fn what_a_dead_line_had_begun_behind_a_pause_is_left_to_the_next_one() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 18_700));

@@ -130,8 +130,8 @@ impl Scene<'_> {
 
     /// Two phrases are one, parted where another line takes over.
     fn is_cut(&self, pair: &[Spoken]) -> bool {
-        self.until
-            .is_some_and(|until| (until - pair[1].start).abs() < ABUTS)
+        let is_near = |until: f64| (until - pair[1].start).abs() < SLACK;
+        pair[1].start < pair[0].end + ABUTS && self.until.is_some_and(is_near)
     }
 
     /// Answers between which there is a pause are no group.

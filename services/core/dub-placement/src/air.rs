@@ -19,6 +19,12 @@ const PAUSE_MAX: MediaTime = MediaTime::from_millis(1_500);
 const STARVED_MAX: MediaTime = MediaTime::from_millis(500);
 /// Share of its usual length from which on an answer is taken for whole.
 const WHOLE: f64 = 0.85;
+/// Share of what is usually said by then, below which a dub that has stopped has broken off.
+const BROKEN_OFF: f64 = 0.7;
+/// Silence of a dub behind which it has stopped, and the least that must be left of its phrase: nobody hears a shorter
+/// piece of the original as more than noise.
+const STOPPED: MediaTime = MediaTime::from_millis(1_000);
+const LEFT_MIN: MediaTime = MediaTime::from_millis(1_000);
 /// How long a whole answer is waited for where the one that is there was broken off.
 const ANEW_WAIT: MediaTime = MediaTime::from_millis(1_500);
 /// Original that may have been heard of a phrase that is dubbed: less than a syllable.
@@ -64,6 +70,7 @@ impl Placement {
                 Track::Free => {}
             }
             if !self.unmatched(until) && !self.next_phrase(until, &mut out) {
+                self.let_up(until, &mut out);
                 break;
             }
         }
@@ -377,29 +384,6 @@ impl Placement {
         self.replace(lane, index);
         self.put(until, lane, usize::MAX);
         true
-    }
-
-    /// However late an answer begins, who ends with the speaker is not behind.
-    fn ends_in_time(&self, lane: usize, run: Run, phrase: Phrase, at: MediaTime) -> bool {
-        let length = self.lanes.get(lane).map_or(0.0, |lane| lane.length_of(run));
-        let ends = at + time(length);
-        phrase.end.is_some_and(|end| ends <= end)
-    }
-
-    /// Its connection may have died in the middle of an answer that is given anew: it is the last one, and too short.
-    fn is_broken_off(&self, lane: usize, run: Run, phrase: Phrase) -> bool {
-        let again = self
-            .lanes
-            .iter()
-            .skip(lane + 1)
-            .any(|newer| newer.from <= phrase.onset + SLACK);
-        let spoken = seconds(phrase.end.unwrap_or(self.live) - phrase.onset);
-        let whole = WHOLE * spoken * self.estimates.beliefs().ratio.exp();
-        again
-            && self
-                .lanes
-                .get(lane)
-                .is_some_and(|lane| lane.is_last(run) && lane.length_of(run) < whole)
     }
 
     /// The end of what was said.

@@ -431,6 +431,47 @@ fn a_turn_that_died_is_heard_from_its_beginning_though_only_the_rest_is_asked_an
 }
 
 #[test]
+fn a_dub_that_breaks_off_leaves_the_rest_of_its_phrase_to_the_original() {
+    let mut placement = aligned();
+    placement.phrase_ended(range(1_000, 7_000));
+    for quarter in 0..8 {
+        placement.speech(&piece(1, 6_500 + 250 * quarter, 6_750 + 250 * quarter));
+        air(&mut placement, 960 + 240 * quarter, 1_200 + 240 * quarter);
+    }
+    let (decisions, heard) = air(&mut placement, 2_880, 3_840);
+    assert_eq!((decisions, all(&heard)), (Vec::new(), vec![(2_880, 3_000)]));
+    // It has been silent for a second, and has said less than it usually has by then.
+    let mut decided = (3_880..5_000)
+        .step_by(40)
+        .map(|until| (until, placement.decide(ms(until))));
+    let (until, decisions) = decided.find(|(_, decisions)| !decisions.is_empty()).unwrap();
+    let rest = decisions[0];
+    assert_eq!((rest.first, rest.verdict), (false, Verdict::FellBack));
+    assert_eq!(rest.part, range(until, 7_000));
+    assert!(!placement.ranges().touches(rest.part));
+    assert_eq!(placement.figures().dubs_broken_off_total, 1);
+    // The original has begun to air: what comes now is heard no more.
+    placement.speech(&piece(1, 9_000, 10_000));
+    let (_, heard) = air(&mut placement, until, 9_000);
+    assert_eq!(all(&heard), []);
+}
+
+#[test]
+fn the_original_stays_down_behind_a_short_answer_and_where_hardly_any_of_it_is_left() {
+    for (end, answer_ms) in [(21_000, 5_600), (15_700, 1_200)] {
+        let mut placement = answered();
+        placement.phrase_ended(range(13_000, end));
+        placement.speech(&piece(1, 14_200, 14_200 + answer_ms));
+        let (decisions, _) = air(&mut placement, 0, 24_000);
+        assert_eq!(placement.figures().dubs_broken_off_total, 0);
+        assert!(
+            decisions.iter().all(|it| it.verdict == Verdict::Dubbed),
+            "{decisions:?}"
+        );
+    }
+}
+
+#[test]
 fn a_connection_behind_a_hole_answers_the_part_of_a_phrase_that_it_heard() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 20_000));

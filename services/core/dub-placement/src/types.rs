@@ -94,6 +94,8 @@ pub struct Figures {
     pub speech_dropped_total: u64,
     /// Speech that answers no phrase and was heard behind what it follows.
     pub speech_unmatched_total: u64,
+    /// Dubs that broke off in the middle of their phrase: the original was let up for the rest of it.
+    pub dubs_broken_off_total: u64,
     /// Phrases of the source.
     pub phrases_total: u64,
 }

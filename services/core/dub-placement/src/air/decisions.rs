@@ -1,5 +1,8 @@
 //! What is decided: phrases told for good, part by part, and what is never heard because of it.
-use super::{AHEAD, SLACK};
+use super::{AHEAD, BROKEN_OFF, LEFT_MIN, SLACK, STOPPED, WHOLE};
+use crate::align::Run;
+use crate::atoms::STEP;
+use crate::lane::{seconds, time};
 use crate::phrases::{Fate, Phrase};
 use crate::{Decision, Placement, Speech, Verdict};
 use media_types::{MediaRange, MediaTime};
@@ -102,6 +105,84 @@ impl Placement {
                 }
             }
         }
+    }
+
+    /// A dub that broke off in the middle of its phrase, with nothing more to come, leaves the rest of it to the original.
+    pub(super) fn let_up(&mut self, until: MediaTime, out: &mut Vec<Decision>) {
+        let Some(index) = self.phrases.list().iter().position(|phrase| {
+            let left = phrase.end.is_none_or(|end| until + LEFT_MIN <= end);
+            left && phrase.onset < until && phrase.fate.is_some_and(|fate| fate.verdict == Verdict::Dubbed)
+        }) else {
+            return;
+        };
+        if self.has_said_enough(index, until) {
+            return;
+        }
+        let Some(phrase) = self.phrases.get_mut(index) else {
+            return;
+        };
+        let part = MediaRange::new(until, phrase.end.unwrap_or(until + STEP));
+        let Some(fate) = phrase.fate.as_mut() else {
+            return;
+        };
+        fate.verdict = Verdict::FellBack;
+        fate.told = part.end;
+        out.push(Decision {
+            phrase: fate.number,
+            part,
+            first: false,
+            verdict: fate.verdict,
+        });
+        self.figures.dubs_broken_off_total += 1;
+        self.ranges.truncate(until);
+        self.down_until = self.down_until.min(until);
+        self.fall_back(part);
+        self.touch();
+    }
+
+    /// The dub of a phrase speaks, or has said about as much as it usually has by now.
+    fn has_said_enough(&self, index: usize, until: MediaTime) -> bool {
+        let Some(phrase) = self.phrases.get(index) else {
+            return true;
+        };
+        if until - phrase.onset.max(self.sound_end) < STOPPED {
+            return true;
+        }
+        let dub = self
+            .lane_index()
+            .and_then(|index| self.lanes.get(index)?.head)
+            .filter(|dub| !dub.sealed);
+        let answered = dub.and_then(|dub| Some((dub, self.phrases.index_of(dub.phrase?)?)));
+        let covers = answered.filter(|(dub, first)| (*first..*first + dub.phrases).contains(&index));
+        let (said, first) = covers.map_or((0.0, index), |(dub, first)| (seconds(dub.length), first));
+        let group = (first..=index).filter_map(|index| self.phrases.get(index));
+        let spoken: f64 = group
+            .map(|phrase| seconds(phrase.end.unwrap_or(until).min(until) - phrase.onset))
+            .sum();
+        BROKEN_OFF * spoken * self.estimates.beliefs().ratio.exp() <= said
+    }
+
+    /// However late an answer begins, who ends with the speaker is not behind.
+    pub(super) fn ends_in_time(&self, lane: usize, run: Run, phrase: Phrase, at: MediaTime) -> bool {
+        let length = self.lanes.get(lane).map_or(0.0, |lane| lane.length_of(run));
+        let ends = at + time(length);
+        phrase.end.is_some_and(|end| ends <= end)
+    }
+
+    /// Its connection may have died in the middle of an answer that is given anew: it is the last one, and too short.
+    pub(super) fn is_broken_off(&self, lane: usize, run: Run, phrase: Phrase) -> bool {
+        let again = self
+            .lanes
+            .iter()
+            .skip(lane + 1)
+            .any(|newer| newer.from <= phrase.onset + SLACK);
+        let spoken = seconds(phrase.end.unwrap_or(self.live) - phrase.onset);
+        let whole = WHOLE * spoken * self.estimates.beliefs().ratio.exp();
+        again
+            && self
+                .lanes
+                .get(lane)
+                .is_some_and(|lane| lane.is_last(run) && lane.length_of(run) < whole)
     }
 
     /// Answers to source that has begun to air are not kept.

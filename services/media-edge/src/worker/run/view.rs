@@ -48,6 +48,7 @@ impl Worker {
             ("replaced_speech", figures.speech_replaced_total),
             ("dropped_speech", figures.speech_dropped_total),
             ("unmatched_speech", figures.speech_unmatched_total),
+            ("broken_off_dub", figures.dubs_broken_off_total),
             ("overload_incidents", self.dub.overloads),
             ("shed_fragments", self.dub.shed),
             ("dropped_reports", self.reports.dropped),

@@ -18,6 +18,8 @@ const MID_SPEECH: Duration = Duration::from_millis(300);
 const REST: MediaTime = MediaTime::from_millis(300);
 /// How far behind a model is believed to be. What it left out looks like it, too.
 const BEHIND_MAX: Duration = Duration::from_secs(4);
+/// How much sound the sockets of both sides hold before the first message waits: 200 KB of it in base64.
+const SOCKETS_HOLD: Duration = Duration::from_millis(4_500);
 
 /// Speech that deserves an answer. Less may be a cough, or a phrase that the model left out.
 const ANSWERED_SPEECH: MediaTime = MediaTime::from_millis(3000);
@@ -433,11 +435,15 @@ impl Leg {
         match watchdog {
             Watchdog::Upgrade
             | Watchdog::Setup
-            | Watchdog::SendStall
             | Watchdog::Message
             | Watchdog::AfterGoAway
             | Watchdog::Frame
             | Watchdog::EmptyTurns => self.last_message,
+            // It spoke on, of what sockets held; what it had read by then nobody knows.
+            Watchdog::SendStall => self
+                .unwritten
+                .front()
+                .map_or(self.last_message, |(since, _)| since.before(SOCKETS_HOLD)),
             Watchdog::Answer | Watchdog::Deaf => {
                 self.debts.answer.map_or(answered, |since| since.min(answered))
             }

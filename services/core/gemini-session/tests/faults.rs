@@ -102,6 +102,30 @@ fn every_silent_fault_is_found_by_its_watchdog_and_the_dub_is_back_five_seconds_
 }
 
 #[test]
+fn what_a_slow_reader_had_not_read_is_owed_whatever_was_said_last() {
+    for seed in 10..20 {
+        let mut it = world(seed, translate(), 2, |number, _| Script {
+            slow_from: (number == 1).then_some(30_000),
+            ..Script::default()
+        });
+        it.run_to_end();
+        let failed = failed_by(&it, Cause::Silent(Watchdog::SendStall));
+        assert_eq!(failed.len(), 1, "{:#?}", it.events);
+        let airs = failed[0] - it.listener.hold_ms;
+        let owed = it
+            .listener
+            .first_unanswered(airs, gemini_session::ConnectionId(1))
+            .unwrap();
+        let anew = it.listener.first_superseded().unwrap();
+        assert!(
+            anew <= owed,
+            "seed {seed}: {owed} is owed, from {anew} on is answered anew"
+        );
+        assert!(it.listener.heard_since(failed[0]).unwrap() <= failed[0] + 5_000);
+    }
+}
+
+#[test]
 fn three_empty_turns_in_a_row_end_a_connection() {
     // Words are no answer where nobody says them.
     for only_words in [false, true] {

@@ -154,6 +154,14 @@ impl Tick {
         )
     }
 
+    /// The earlier instant, `duration` before this one; the origin at the earliest.
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// How long ago `earlier` was; zero when it is still to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

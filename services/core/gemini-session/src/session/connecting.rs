@@ -120,8 +120,9 @@ impl Session {
         // What was sent before and is not sent again had its chance.
         let unheard = self.resume_from.max(self.sent_to).max(self.feed.start());
         self.drop_source(MediaRange::new(unheard, at), &TOO_OLD);
-        if at < self.sent_to {
-            self.supersede(id, at);
+        let anew = self.owed_from(at);
+        if anew < self.sent_to {
+            self.supersede(id, anew);
         }
         if at + REPLAY_MIN < end {
             self.replayed(id, at, end);
@@ -190,6 +191,18 @@ impl Session {
             Some(next) if cut && next < self.sent_to => next,
             Some(_) | None => oldest,
         }
+    }
+
+    /// Where what is owed begins, when a connection takes over at `at`: phrases that are too old to be sent again, and do
+    /// not air yet, have no answer. What was said last is not to be taken for theirs.
+    fn owed_from(&self, at: MediaTime) -> MediaTime {
+        let owed = self.resume_from.max(self.playhead);
+        let phrases = self.feed.phrases(PHRASE_PAUSE);
+        let first = phrases
+            .iter()
+            .map(|phrase| phrase.start)
+            .find(|start| owed <= *start);
+        first.map_or(at, |first| first.min(at))
     }
 
     fn oldest_worth_sending(&self) -> MediaTime {

@@ -74,6 +74,22 @@ impl Listener {
         self.superseded.push((supersession.connection, from));
     }
 
+    /// Where the first phrase from an instant on begins of which a connection said nothing.
+    pub fn first_unanswered(&self, from: u64, connection: ConnectionId) -> Option<u64> {
+        let said = |number| {
+            let of = |heard: &Heard| heard.phrase == number && heard.connection == connection;
+            self.heard.iter().any(of)
+        };
+        let mut all = self.phrases.iter().enumerate();
+        let (_, phrase) = all.find(|(number, phrase)| from <= phrase.start && !said(*number))?;
+        Some(phrase.start)
+    }
+
+    /// Source from which on the first newer connection answered anew.
+    pub fn first_superseded(&self) -> Option<u64> {
+        Some(self.superseded.first()?.1)
+    }
+
     fn begins(&self, heard: &Heard) -> u64 {
         self.phrases[heard.phrase].start + heard.first * 20
     }

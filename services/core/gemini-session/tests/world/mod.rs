@@ -235,6 +235,13 @@ impl World {
                 };
                 self.facts.push_back((due, *id, fact));
             }
+            let unwritten = self.unwritten.entry(*id).or_default();
+            while server.untaken() < *unwritten && !server.reads_nothing(self.now_ms) {
+                *unwritten -= 1;
+                let connection = *id;
+                self.session
+                    .handle_input(tick(self.now_ms), Input::MessageWritten { connection });
+            }
         }
     }
 
@@ -295,12 +302,13 @@ impl World {
                 if let Some(server) = self.servers.get_mut(&connection) {
                     server.hear(now, &message);
                     let unwritten = self.unwritten.entry(connection).or_default();
-                    *unwritten += usize::from(server.reads_nothing(now));
+                    let waits = server.reads_nothing(now) || 0 < server.untaken();
+                    *unwritten += usize::from(waits);
                     assert!(
                         *unwritten <= 32,
                         "a socket that takes nothing is given more and more"
                     );
-                    if !server.reads_nothing(now) {
+                    if !waits {
                         self.session
                             .handle_input(tick(now), Input::MessageWritten { connection });
                     }

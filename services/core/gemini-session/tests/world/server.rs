@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Length of one message of sound.
 const CHUNK_MS: u64 = 240;
+/// Messages of 40 ms that the sockets of a slow reader hold.
+const SOCKETS_HOLD: usize = 75;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -36,6 +38,8 @@ pub struct Script {
     pub silent_from: Option<u64>,
     /// From here on nothing is read any more.
     pub deaf_from: Option<u64>,
+    /// From here on sound is read at half its pace; sockets hold some of it.
+    pub slow_from: Option<u64>,
     /// From here on words of the source come, and nothing else.
     pub asr_only_from: Option<u64>,
     /// From here on words come, and the sound is zeros.
@@ -93,6 +97,9 @@ pub struct Server {
     chunks: u64,
     /// Sound of the last second: when it came, and how much.
     pace: VecDeque<(u64, u64)>,
+    /// What sockets hold of who reads slowly.
+    unread: VecDeque<ClientMessage>,
+    reads_on_at: u64,
 }
 
 impl Server {
@@ -116,6 +123,8 @@ impl Server {
             phrase_due: None,
             chunks: 0,
             pace: VecDeque::new(),
+            unread: VecDeque::new(),
+            reads_on_at: 0,
         }
     }
 
@@ -135,10 +144,36 @@ impl Server {
         self.past(now, self.script.deaf_from)
     }
 
+    /// Messages behind what sockets hold: nobody has taken them.
+    pub fn untaken(&self) -> usize {
+        self.unread.len().saturating_sub(SOCKETS_HOLD)
+    }
+
     pub fn hear(&mut self, now: u64, message: &ClientMessage) {
         if self.reads_nothing(now) || self.over {
             return;
         }
+        if self.past(now, self.script.slow_from) {
+            self.unread.push_back(message.clone());
+        } else {
+            self.take(now, message);
+        }
+    }
+
+    fn read_slowly(&mut self, now: u64) {
+        while self.reads_on_at <= now
+            && let Some(message) = self.unread.pop_front()
+        {
+            let length = match &message {
+                ClientMessage::RealtimeInput(RealtimeInput::Audio(blob)) => blob.data.len() as u64 / 32,
+                _ => 0,
+            };
+            self.reads_on_at = now.max(self.reads_on_at) + 2 * length;
+            self.take(now, &message);
+        }
+    }
+
+    fn take(&mut self, now: u64, message: &ClientMessage) {
         match message {
             ClientMessage::Setup(_) => {
                 assert!(self.setup_at.is_none(), "a second setup");
@@ -221,6 +256,7 @@ impl Server {
         if self.is_dead(now) || self.script.never_opens {
             return said;
         }
+        self.read_slowly(now);
         let setup_ms = self.script.setup_ms.unwrap_or(200);
         if !self.confirmed {
             let due = self.setup_at.is_some_and(|at| at + setup_ms <= now);

@@ -412,12 +412,19 @@ impl Placement {
         said().unwrap_or(0.0).max(0.0)
     }
 
-    /// The newest answer that has come.
+    /// The newest answer that has come. What a newer line is to answer, and was not asked, is answered by nobody.
     fn answer_to(&self, phrase: usize) -> Option<(usize, Run)> {
-        let lanes = self.lanes.iter().enumerate().rev();
-        lanes
-            .filter_map(|(index, lane)| Some((index, lane.answer_to(phrase)?)))
-            .next()
+        let it = self.phrases.get(phrase)?;
+        for (index, lane) in self.lanes.iter().enumerate().rev() {
+            if let Some(run) = lane.answer_to(phrase) {
+                return Some((index, run));
+            }
+            let superseded = lane.from < lane.asked && lane.from < it.onset + SLACK;
+            if superseded && it.end.is_some_and(|end| end < lane.asked + SLACK) {
+                return None;
+            }
+        }
+        None
     }
 
     /// The dub that aired last said this phrase too, and all of it.

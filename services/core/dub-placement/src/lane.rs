@@ -82,6 +82,8 @@ pub(crate) struct Lane {
     pub(crate) connection: u64,
     /// First source that it answers.
     pub(crate) from: MediaTime,
+    /// First source that it was asked: what lies before it was too old to be asked again.
+    pub(crate) asked: MediaTime,
     pub(crate) atoms: Atoms,
     pub(crate) head: Option<Dub>,
     pub(crate) plan: Vec<Run>,
@@ -104,6 +106,7 @@ impl Lane {
         Self {
             connection,
             from,
+            asked: from,
             atoms: Atoms::default(),
             head: None,
             plan: Vec::new(),

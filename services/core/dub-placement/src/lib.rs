@@ -105,8 +105,8 @@ impl Placement {
     }
 
     /// Source from `from` on is answered anew, by `connection` and later ones. Of a phrase that it begins inside of,
-    /// both parts are phrases of their own from here on.
-    pub fn supersede(&mut self, connection: u64, from: MediaTime) {
+    /// both parts are phrases of their own from here on. What lies before `asked` is answered by nobody.
+    pub fn supersede(&mut self, connection: u64, from: MediaTime, asked: MediaTime) {
         if self
             .lanes
             .back()
@@ -116,7 +116,9 @@ impl Placement {
         }
         self.cut(from);
         self.touch();
-        self.lanes.push_back(Lane::new(connection, from));
+        let mut lane = Lane::new(connection, from);
+        lane.asked = asked.max(from);
+        self.lanes.push_back(lane);
         if LANES < self.lanes.len()
             && let Some(mut oldest) = self.lanes.pop_front()
         {

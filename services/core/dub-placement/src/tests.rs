@@ -85,7 +85,7 @@ fn answered() -> Placement {
 
 /// Source from an instant on is answered anew, by sound between these.
 fn answer_anew(placement: &mut Placement, from: i64, sounds: &[(i64, i64)]) {
-    placement.supersede(2, ms(from));
+    placement.supersede(2, ms(from), ms(from));
     for (start, end) in sounds {
         let mut again = piece(2, *start, *end);
         again.earliest = ms(from);
@@ -248,7 +248,7 @@ fn of_two_answers_the_newer_connections_counts_if_it_has_come() {
     placement.phrase_ended(range(4_000, 6_000));
     placement.speech(&piece(1, 2_200, 4_100));
     placement.speech(&piece(1, 5_200, 5_700));
-    placement.supersede(2, ms(3_800));
+    placement.supersede(2, ms(3_800), ms(3_800));
     let mut again = piece(2, 7_000, 8_900);
     again.earliest = ms(3_800);
     again.pcm.fill(2_000);
@@ -264,18 +264,21 @@ fn of_two_answers_the_newer_connections_counts_if_it_has_come() {
 }
 
 #[test]
-fn the_first_answer_airs_if_the_newer_one_comes_too_late() {
-    let mut placement = aligned();
-    placement.phrase_ended(range(1_000, 3_000));
-    placement.speech(&piece(1, 2_200, 4_100));
-    placement.supersede(2, ms(900));
-    let (_, first) = air(&mut placement, 0, 1_200);
-    let mut again = piece(2, 7_300, 9_200);
-    again.earliest = ms(900);
-    placement.speech(&again);
-    let (_, heard) = air(&mut placement, 1_200, 12_000);
-    assert_eq!(all(&first), [(1_000, 1_200)]);
-    assert_eq!(all(&heard), [(1_200, 2_900)]);
+fn the_first_answer_airs_if_the_newer_one_comes_too_late_and_none_where_nobody_was_asked_anew() {
+    for (asked, airs) in [(900, vec![(1_000, 2_900)]), (3_100, vec![])] {
+        let mut placement = aligned();
+        placement.phrase_ended(range(1_000, 3_000));
+        placement.speech(&piece(1, 2_200, 4_100));
+        placement.supersede(2, ms(900), ms(asked));
+        let (_, mut heard) = air(&mut placement, 0, 1_200);
+        let mut again = piece(2, 7_300, 9_200);
+        again.earliest = ms(asked);
+        placement.speech(&again);
+        for part in air(&mut placement, 1_200, 4_000).1.within(range(0, 4_000)) {
+            heard.insert(part);
+        }
+        assert_eq!(all(&heard), airs);
+    }
 }
 
 #[test]
@@ -285,7 +288,7 @@ fn what_one_answer_said_of_two_phrases_is_not_said_again_by_a_newer_line() {
     placement.phrase_ended(range(14_700, 17_500));
     // Both in one breath.
     placement.speech(&piece(1, 14_200, 17_900));
-    placement.supersede(2, ms(14_600));
+    placement.supersede(2, ms(14_600), ms(14_600));
     let mut again = piece(2, 20_000, 22_500);
     again.earliest = ms(14_650);
     placement.speech(&again);
@@ -299,7 +302,7 @@ fn a_phrase_that_was_answered_whole_is_not_answered_again_from_its_middle() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 17_500));
     placement.speech(&piece(1, 14_200, 18_250));
-    placement.supersede(2, ms(13_950));
+    placement.supersede(2, ms(13_950), ms(13_950));
     let mut again = piece(2, 20_000, 23_000);
     again.earliest = ms(14_200);
     placement.speech(&again);
@@ -367,7 +370,7 @@ fn a_newer_line_is_joined_where_it_has_said_again_what_was_heard() {
         placement.phrase_ended(range(13_000, 17_500));
         placement.speech(&voice(1, 14_200, 0, 2_700));
         placement.speech(&voice(1, 16_900 + pause, 2_700, 2_800));
-        placement.supersede(2, ms(14_000));
+        placement.supersede(2, ms(14_000), ms(14_000));
         // By their lengths more of this was heard; by its sound it is 1.5 s.
         placement.speech(&voice(2, 20_000, 1_300, 2_700));
         placement.speech(&voice(2, 21_400 + pause, 2_700, 4_600));
@@ -414,7 +417,7 @@ fn a_turn_that_died_is_heard_from_its_beginning_though_only_the_rest_is_asked_an
     };
     placement.speech(&turn(1, 7, 12_500, 18_000, 19_400));
     placement.speech(&turn(1, 7, 12_500, 19_580, 21_300));
-    placement.supersede(2, ms(13_600));
+    placement.supersede(2, ms(13_600), ms(13_600));
     placement.speech(&turn(2, 1, 13_600, 22_000, 24_760));
     placement.speech(&turn(2, 1, 13_600, 25_000, 28_000));
     let (decisions, heard) = air(&mut placement, 0, 34_000);

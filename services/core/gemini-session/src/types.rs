@@ -238,6 +238,8 @@ pub struct Supersession {
     pub connection: ConnectionId,
     /// First source instant that is answered anew; a pause of the source, where there was one.
     pub from: MediaTime,
+    /// First source instant that is asked anew: what lies before it was too old, and is answered by nobody.
+    pub asked: MediaTime,
 }
 
 /// What can be wrong with a connection that says nothing of it.

@@ -122,6 +122,7 @@ pub fn supersede(supersession: &Supersession) -> wire::DubResponse {
     response(Payload::Supersede(wire::Supersede {
         connection: supersession.connection.0,
         from: Some(time_to_wire(supersession.from)),
+        asked: Some(time_to_wire(supersession.asked)),
     }))
 }
 

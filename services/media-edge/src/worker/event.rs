@@ -69,6 +69,8 @@ pub enum DubEvent {
         connection: u64,
         /// From where on.
         from: MediaTime,
+        /// From where on it is asked anew; what lies before is answered by nobody.
+        asked: MediaTime,
     },
     /// Something about the session itself.
     Said {

@@ -157,7 +157,7 @@ impl World {
                     Fact::Speech(speech) => {
                         self.placement.speech(&speech);
                     }
-                    Fact::Supersede(connection, from) => self.placement.supersede(connection, from),
+                    Fact::Supersede(connection, from) => self.placement.supersede(connection, from, from),
                 }
             }
             let from = now - self.hold;

@@ -122,7 +122,7 @@ impl Session {
         self.drop_source(MediaRange::new(unheard, at), &TOO_OLD);
         let anew = self.owed_from(at);
         if anew < self.sent_to {
-            self.supersede(id, anew);
+            self.supersede(id, anew, at);
         }
         if at + REPLAY_MIN < end {
             self.replayed(id, at, end);
@@ -143,7 +143,7 @@ impl Session {
         let next = self.windows.as_ref().and_then(|windows| windows.next_start());
         let at = next.unwrap_or(end);
         if at < self.sent_to {
-            self.supersede(id, at);
+            self.supersede(id, at, at);
         }
         if at + REPLAY_MIN < end {
             self.replayed(id, at, end);
@@ -166,10 +166,13 @@ impl Session {
         });
     }
 
-    /// Says that a connection answers again what earlier ones were asked.
-    fn supersede(&mut self, connection: ConnectionId, from: MediaTime) {
-        self.out
-            .push_back(Output::Supersede(Supersession { connection, from }));
+    /// Says that a connection answers again what earlier ones were asked, from `asked` on.
+    fn supersede(&mut self, connection: ConnectionId, from: MediaTime, asked: MediaTime) {
+        self.out.push_back(Output::Supersede(Supersession {
+            connection,
+            from,
+            asked,
+        }));
     }
 
     /// Where a connection that takes over begins: at what is owed, but with no phrase that is too old to be sent whole.

@@ -24,6 +24,7 @@ pub struct Listener {
     phrases: Vec<Phrase>,
     heard: Vec<Heard>,
     superseded: Vec<(ConnectionId, u64)>,
+    first_asked: Option<u64>,
     pub problems: Vec<String>,
     /// The model leaves phrases out.
     pub omits: bool,
@@ -37,6 +38,7 @@ impl Listener {
             phrases,
             heard: Vec::new(),
             superseded: Vec::new(),
+            first_asked: None,
             problems: Vec::new(),
             omits: false,
             ids: BTreeSet::new(),
@@ -72,6 +74,8 @@ impl Listener {
     pub fn supersede(&mut self, supersession: Supersession) {
         let from = u64::try_from(supersession.from.millis()).unwrap();
         self.superseded.push((supersession.connection, from));
+        self.first_asked
+            .get_or_insert(u64::try_from(supersession.asked.millis()).unwrap());
     }
 
     /// Where the first phrase from an instant on begins of which a connection said nothing.
@@ -85,9 +89,9 @@ impl Listener {
         Some(phrase.start)
     }
 
-    /// Source from which on the first newer connection answered anew.
-    pub fn first_superseded(&self) -> Option<u64> {
-        Some(self.superseded.first()?.1)
+    /// Source from which on the first newer connection answered anew, and was asked anew.
+    pub fn first_superseded(&self) -> Option<(u64, u64)> {
+        Some((self.superseded.first()?.1, self.first_asked?))
     }
 
     fn begins(&self, heard: &Heard) -> u64 {

@@ -38,7 +38,7 @@ impl Air {
         self.sessions += 1;
         if self.tells_phrases {
             let (first, from) = (self.in_session(0), self.audio_head);
-            self.placement.supersede(first, from);
+            self.placement.supersede(first, from, from);
         }
         if deciding == Deciding::ByPhrase && !self.tells_phrases {
             self.tells_phrases = true;
@@ -81,10 +81,11 @@ impl Air {
         }
     }
 
-    /// Source from `from` on is answered anew.
-    pub fn supersede(&mut self, connection: u64, from: MediaTime) {
+    /// Source from `from` on is answered anew, of which what lies before `asked` is answered by nobody.
+    pub fn supersede(&mut self, connection: u64, from: MediaTime, asked: MediaTime) {
         let connection = self.in_session(connection);
-        self.placement.supersede(connection, from.min(self.audio_head));
+        let (from, asked) = (from.min(self.audio_head), asked.min(self.audio_head));
+        self.placement.supersede(connection, from, asked);
     }
 
     /// A number that rises in its session, as one that rises in the run.

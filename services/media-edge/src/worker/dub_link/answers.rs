@@ -110,10 +110,18 @@ pub(super) fn from_wire(payload: dub_response::Payload) -> Result<Option<DubEven
             })
         }
         dub_response::Payload::Event(event) => Some(said(&event)),
-        dub_response::Payload::Supersede(supersede) => Some(DubEvent::Superseded {
-            connection: supersede.connection,
-            from: convert::time_from_wire(supersede.from.as_ref(), "supersede.from")?,
-        }),
+        dub_response::Payload::Supersede(supersede) => {
+            let from = convert::time_from_wire(supersede.from.as_ref(), "supersede.from")?;
+            let asked = match &supersede.asked {
+                Some(asked) => convert::time_from_wire(Some(asked), "supersede.asked")?,
+                None => from,
+            };
+            Some(DubEvent::Superseded {
+                connection: supersede.connection,
+                from,
+                asked,
+            })
+        }
         dub_response::Payload::Opened(_) | dub_response::Payload::Text(_) => None,
     })
 }

@@ -122,9 +122,14 @@ impl Worker {
                 }
             }
             DubEvent::Speech(speech) => self.on_speech(now, *speech),
-            DubEvent::Superseded { connection, from } => {
-                tracing::info!(connection, from_ms = from.millis(), "source is answered anew");
-                self.air.supersede(connection, from);
+            DubEvent::Superseded {
+                connection,
+                from,
+                asked,
+            } => {
+                let (from_ms, asked_ms) = (from.millis(), asked.millis());
+                tracing::info!(connection, from_ms, asked_ms, "source is answered anew");
+                self.air.supersede(connection, from, asked);
             }
             DubEvent::Said {
                 topic,

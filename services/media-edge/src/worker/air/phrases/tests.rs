@@ -241,7 +241,7 @@ fn a_new_session_counts_its_connections_anew_and_is_understood() {
     let mut programme = Programme::new(Fallback::PassThrough);
     programme.air.session_opened(Deciding::ByPhrase);
     programme.run(0, 5_000);
-    programme.air.supersede(3, ms(4_500));
+    programme.air.supersede(3, ms(4_500), ms(4_500));
     programme.air.session_opened(Deciding::ByPhrase);
     programme.run(5_000, 22_000);
     for (onset, end) in [(2_200, 3_800), (6_200, 7_800), (10_200, 11_800)] {

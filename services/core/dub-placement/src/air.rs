@@ -341,8 +341,8 @@ impl Placement {
                 Verdict::FellBack
             };
             self.settle(index, verdict, at, until, out);
-            if let Some(lane) = self.lane_index().filter(|_| covered) {
-                self.replace(lane, index);
+            if !begun {
+                self.replace(self.lane_index().filter(|_| covered), index);
             }
             return true;
         };
@@ -381,7 +381,7 @@ impl Placement {
         self.estimates.note_glue(false);
         self.speaking = self.lanes.get(lane).map(|lane| lane.connection);
         self.settle(index, Verdict::Dubbed, phrase.onset, until, out);
-        self.replace(lane, index);
+        self.replace(Some(lane), index);
         self.put(until, lane, usize::MAX);
         true
     }
@@ -419,8 +419,8 @@ impl Placement {
             if let Some(run) = lane.answer_to(phrase) {
                 return Some((index, run));
             }
-            let superseded = lane.from < lane.asked && lane.from < it.onset + SLACK;
-            if superseded && it.end.is_some_and(|end| end < lane.asked + SLACK) {
+            let owed = lane.owed < lane.from && lane.owed < it.onset + SLACK;
+            if owed && it.end.is_some_and(|end| end < lane.from + SLACK) {
                 return None;
             }
         }
@@ -475,9 +475,9 @@ impl Placement {
     }
 
     /// Other lines' answers to a phrase are void.
-    fn replace(&mut self, chosen: usize, phrase: usize) {
+    fn replace(&mut self, chosen: Option<usize>, phrase: usize) {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(run) = lane.answer_to(phrase).filter(|_| index != chosen) else {
+            let Some(run) = lane.answer_to(phrase).filter(|_| Some(index) != chosen) else {
                 continue;
             };
             self.figures.speech_replaced_total += lane.drop_atoms(run.atom);

@@ -82,8 +82,8 @@ pub(crate) struct Lane {
     pub(crate) connection: u64,
     /// First source that it answers.
     pub(crate) from: MediaTime,
-    /// First source that it was asked: what lies before it was too old to be asked again.
-    pub(crate) asked: MediaTime,
+    /// What lies between this and that was too old to be asked again.
+    pub(crate) owed: MediaTime,
     pub(crate) atoms: Atoms,
     pub(crate) head: Option<Dub>,
     pub(crate) plan: Vec<Run>,
@@ -106,7 +106,7 @@ impl Lane {
         Self {
             connection,
             from,
-            asked: from,
+            owed: from,
             atoms: Atoms::default(),
             head: None,
             plan: Vec::new(),

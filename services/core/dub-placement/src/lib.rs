@@ -104,8 +104,8 @@ impl Placement {
         self.touch();
     }
 
-    /// Source from `from` on is answered anew, by `connection` and later ones. Of a phrase that it begins inside of,
-    /// both parts are phrases of their own from here on. What lies before `asked` is answered by nobody.
+    /// Source from `asked` on is answered anew, by `connection` and later ones. Of a phrase that it begins inside of,
+    /// both parts are phrases of their own from here on. What lies between `from` and `asked` is answered by nobody.
     pub fn supersede(&mut self, connection: u64, from: MediaTime, asked: MediaTime) {
         if self
             .lanes
@@ -114,10 +114,10 @@ impl Placement {
         {
             return;
         }
-        self.cut(from);
+        self.cut(asked);
         self.touch();
-        let mut lane = Lane::new(connection, from);
-        lane.asked = asked.max(from);
+        let mut lane = Lane::new(connection, asked);
+        lane.owed = from.min(asked);
         self.lanes.push_back(lane);
         if LANES < self.lanes.len()
             && let Some(mut oldest) = self.lanes.pop_front()

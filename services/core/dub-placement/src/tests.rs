@@ -278,6 +278,8 @@ fn the_first_answer_airs_if_the_newer_one_comes_too_late_and_none_where_nobody_w
             heard.insert(part);
         }
         assert_eq!(all(&heard), airs);
+        let replaced = placement.figures().speech_replaced_total;
+        assert_eq!(replaced, u64::from(airs.is_empty()));
     }
 }
 

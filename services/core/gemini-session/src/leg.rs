@@ -18,7 +18,8 @@ const MID_SPEECH: Duration = Duration::from_millis(300);
 const REST: MediaTime = MediaTime::from_millis(300);
 /// How far behind a model is believed to be. What it left out looks like it, too.
 const BEHIND_MAX: Duration = Duration::from_secs(4);
-/// How much sound the sockets of both sides hold before the first message waits: 200 KB of it in base64.
+/// How much sound a server's buffers are taken to hold that it has not read, before the first message waits here: 200 KB
+/// of it in base64.
 const SOCKETS_HOLD: Duration = Duration::from_millis(4_500);
 
 /// Speech that deserves an answer. Less may be a cough, or a phrase that the model left out.

@@ -20,7 +20,7 @@ const STARVED_MAX: MediaTime = MediaTime::from_millis(500);
 /// Share of its usual length from which on an answer is taken for whole.
 const WHOLE: f64 = 0.85;
 /// Share of what is usually said by then, below which a dub that has stopped has broken off.
-const BROKEN_OFF: f64 = 0.7;
+const STOPPED_SHORT: f64 = 0.7;
 /// Silence of a dub behind which it has stopped, and the least that must be left of its phrase: nobody hears a shorter
 /// piece of the original as more than noise.
 const STOPPED: MediaTime = MediaTime::from_millis(1_000);
@@ -412,17 +412,17 @@ impl Placement {
         said().unwrap_or(0.0).max(0.0)
     }
 
-    /// The newest answer that has come. What a newer line is to answer, and was not asked, is answered by nobody.
+    /// The newest answer that has come. What a newer line was to answer and was not asked has none: what an older one said
+    /// last may be of the phrase before.
     fn answer_to(&self, phrase: usize) -> Option<(usize, Run)> {
         let it = self.phrases.get(phrase)?;
+        let mut given_up = false;
         for (index, lane) in self.lanes.iter().enumerate().rev() {
             if let Some(run) = lane.answer_to(phrase) {
-                return Some((index, run));
+                return Some((index, run)).filter(|_| !given_up || !lane.is_last(run));
             }
             let owed = lane.owed < lane.from && lane.owed < it.onset + SLACK;
-            if owed && it.end.is_some_and(|end| end < lane.from + SLACK) {
-                return None;
-            }
+            given_up |= owed && it.end.is_some_and(|end| end < lane.from + SLACK);
         }
         None
     }

@@ -444,7 +444,8 @@ impl Leg {
             Watchdog::SendStall => self
                 .unwritten
                 .front()
-                .map_or(self.last_message, |(since, _)| since.before(SOCKETS_HOLD)),
+                .map_or(self.last_message, |(since, _)| since.before(SOCKETS_HOLD))
+                .min(self.last_message),
             Watchdog::Answer | Watchdog::Deaf => {
                 self.debts.answer.map_or(answered, |since| since.min(answered))
             }

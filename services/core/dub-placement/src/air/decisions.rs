@@ -1,5 +1,5 @@
 //! What is decided: phrases told for good, part by part, and what is never heard because of it.
-use super::{AHEAD, BROKEN_OFF, LEFT_MIN, SLACK, STOPPED, WHOLE};
+use super::{AHEAD, LEFT_MIN, SLACK, STOPPED, STOPPED_SHORT, WHOLE};
 use crate::align::Run;
 use crate::atoms::STEP;
 use crate::lane::{seconds, time};
@@ -136,11 +136,16 @@ impl Placement {
         self.figures.dubs_broken_off_total += 1;
         self.ranges.truncate(until);
         self.down_until = self.down_until.min(until);
+        if let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) {
+            // Its length tells nothing of how long answers are, and what comes next is none of it.
+            lane.finish();
+        }
         self.fall_back(part);
         self.touch();
     }
 
-    /// The dub of a phrase speaks, or has said about as much as it usually has by now.
+    /// The dub of a phrase speaks, has something to follow, or has said about as much as it usually has by now. Who goes on
+    /// has said all that he had to say of what came before.
     fn has_said_enough(&self, index: usize, until: MediaTime) -> bool {
         let Some(phrase) = self.phrases.get(index) else {
             return true;
@@ -148,18 +153,22 @@ impl Placement {
         if until - phrase.onset.max(self.sound_end) < STOPPED {
             return true;
         }
-        let dub = self
-            .lane_index()
-            .and_then(|index| self.lanes.get(index)?.head)
-            .filter(|dub| !dub.sealed);
+        let speaking = self.lane_index().and_then(|index| self.lanes.get(index));
+        let stopped = speaking.filter(|lane| lane.atoms.list.iter().all(|atom| atom.rest() == 0));
+        let dub = stopped
+            .and_then(|lane| lane.head)
+            .filter(|dub| !dub.sealed && !dub.done);
         let answered = dub.and_then(|dub| Some((dub, self.phrases.index_of(dub.phrase?)?)));
         let covers = answered.filter(|(dub, first)| (*first..*first + dub.phrases).contains(&index));
-        let (said, first) = covers.map_or((0.0, index), |(dub, first)| (seconds(dub.length), first));
+        let Some((dub, first)) = covers else {
+            // What was said of it is not known.
+            return true;
+        };
         let group = (first..=index).filter_map(|index| self.phrases.get(index));
         let spoken: f64 = group
             .map(|phrase| seconds(phrase.end.unwrap_or(until).min(until) - phrase.onset))
             .sum();
-        BROKEN_OFF * spoken * self.estimates.beliefs().ratio.exp() <= said
+        STOPPED_SHORT * spoken * self.estimates.beliefs().ratio.exp() <= seconds(dub.length)
     }
 
     /// However late an answer begins, who ends with the speaker is not behind.

@@ -59,7 +59,8 @@ pub enum Verdict {
     Overflowed,
 }
 
-/// A phrase, or a further part of one, begins to air.
+/// A phrase, or a further part of one, begins to air. What is told later of an instant counts: a part that was to be
+/// dubbed falls back where its dub has broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Number of the phrase; rises.
@@ -79,7 +80,7 @@ pub struct Figures {
     pub provider_lag: Option<MediaTime>,
     /// How far the newest dub starts behind its own phrase.
     pub backlog: MediaTime,
-    /// Phrases that began to air with their dub.
+    /// Phrases that began to air with their dub, whatever became of its end.
     pub phrases_dubbed_total: u64,
     /// Phrases that began to air without an answer.
     pub phrases_fell_back_total: u64,

@@ -103,6 +103,7 @@ fn every_silent_fault_is_found_by_its_watchdog_and_the_dub_is_back_five_seconds_
 
 #[test]
 fn what_a_slow_reader_had_not_read_is_owed_whatever_was_said_last() {
+    let mut too_old = 0;
     for seed in 10..20 {
         let mut it = world(seed, translate(), 2, |number, _| Script {
             slow_from: (number == 1).then_some(30_000),
@@ -117,12 +118,12 @@ fn what_a_slow_reader_had_not_read_is_owed_whatever_was_said_last() {
             .first_unanswered(airs, gemini_session::ConnectionId(1))
             .unwrap();
         let (anew, asked) = it.listener.first_superseded().unwrap();
-        assert!(
-            anew <= owed && anew <= asked,
-            "seed {seed}: {owed} is owed, from {anew} on is answered anew, from {asked} on asked"
-        );
+        assert!(anew <= owed, "seed {seed}: {owed} is owed, told from {anew} on");
+        too_old += usize::from(anew < asked);
         assert!(it.listener.heard_since(failed[0]).unwrap() <= failed[0] + 5_000);
     }
+    // Some of it airs before it could be answered, and is not asked again.
+    assert!(0 < too_old);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 use super::server::is_omitted;
 use super::{MAGIC, Phrase};
 use gemini_session::{ConnectionId, Speech, Supersession};
+use media_types::MediaTime;
 use std::collections::BTreeSet;
 
 /// Blocks that a border without a pause may leave on both sides.
@@ -23,8 +24,8 @@ pub struct Listener {
     pub hold_ms: u64,
     phrases: Vec<Phrase>,
     heard: Vec<Heard>,
-    superseded: Vec<(ConnectionId, u64)>,
-    first_asked: Option<u64>,
+    /// By whom, from where on, and from where on it was asked.
+    superseded: Vec<(ConnectionId, u64, u64)>,
     pub problems: Vec<String>,
     /// The model leaves phrases out.
     pub omits: bool,
@@ -38,7 +39,6 @@ impl Listener {
             phrases,
             heard: Vec::new(),
             superseded: Vec::new(),
-            first_asked: None,
             problems: Vec::new(),
             omits: false,
             ids: BTreeSet::new(),
@@ -72,10 +72,9 @@ impl Listener {
     }
 
     pub fn supersede(&mut self, supersession: Supersession) {
-        let from = u64::try_from(supersession.from.millis()).unwrap();
-        self.superseded.push((supersession.connection, from));
-        self.first_asked
-            .get_or_insert(u64::try_from(supersession.asked.millis()).unwrap());
+        let millis = |time: MediaTime| u64::try_from(time.millis()).unwrap();
+        let (from, asked) = (millis(supersession.from), millis(supersession.asked));
+        self.superseded.push((supersession.connection, from, asked));
     }
 
     /// Where the first phrase from an instant on begins of which a connection said nothing.
@@ -91,7 +90,8 @@ impl Listener {
 
     /// Source from which on the first newer connection answered anew, and was asked anew.
     pub fn first_superseded(&self) -> Option<(u64, u64)> {
-        Some((self.superseded.first()?.1, self.first_asked?))
+        let (_, from, asked) = self.superseded.first()?;
+        Some((*from, *asked))
     }
 
     fn begins(&self, heard: &Heard) -> u64 {
@@ -111,7 +111,7 @@ impl Listener {
             let replaced = |older: ConnectionId, newer: ConnectionId| {
                 self.superseded
                     .iter()
-                    .any(|(by, from)| older < *by && *by <= newer && *from <= begins)
+                    .any(|(by, from, _)| older < *by && *by <= newer && *from <= begins)
             };
             newest[heard.phrase].is_none_or(|newest| {
                 !replaced(heard.connection, newest) && !replaced(newest, heard.connection)

@@ -164,9 +164,10 @@ impl Server {
         while self.reads_on_at <= now
             && let Some(message) = self.unread.pop_front()
         {
-            let length = match &message {
-                ClientMessage::RealtimeInput(RealtimeInput::Audio(blob)) => blob.data.len() as u64 / 32,
-                _ => 0,
+            let length = if let ClientMessage::RealtimeInput(RealtimeInput::Audio(blob)) = &message {
+                blob.data.len() as u64 / 32
+            } else {
+                0
             };
             self.reads_on_at = now.max(self.reads_on_at) + 2 * length;
             self.take(now, &message);

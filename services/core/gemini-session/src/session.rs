@@ -44,6 +44,8 @@ pub struct Session {
     next_speech: u64,
     /// Where the next connection begins, while none is live.
     resume_from: MediaTime,
+    /// What the connection that was lost said last may be of another phrase than it seems, or no speech.
+    doubtful: bool,
     /// Source before this was sent to some connection.
     sent_to: MediaTime,
     delivered_to: MediaTime,
@@ -102,6 +104,7 @@ impl Session {
             next_connection: 1,
             next_speech: 1,
             resume_from: NEVER,
+            doubtful: false,
             sent_to: NEVER,
             delivered_to: NEVER,
             delivered_by: None,

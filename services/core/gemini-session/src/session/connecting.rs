@@ -120,7 +120,7 @@ impl Session {
         // What was sent before and is not sent again had its chance.
         let unheard = self.resume_from.max(self.sent_to).max(self.feed.start());
         self.drop_source(MediaRange::new(unheard, at), &TOO_OLD);
-        let anew = self.owed_from(at);
+        let anew = if self.doubtful { self.owed_from(at) } else { at };
         if anew < self.sent_to {
             self.supersede(id, anew, at);
         }
@@ -197,7 +197,7 @@ impl Session {
     }
 
     /// Where what is owed begins, when a connection takes over at `at`: phrases that are too old to be sent again, and do
-    /// not air yet, have no answer. What was said last is not to be taken for theirs.
+    /// not air yet. What was said last is not to be taken for their answer, where it is doubtful.
     fn owed_from(&self, at: MediaTime) -> MediaTime {
         let owed = self.resume_from.max(self.playhead);
         let phrases = self.feed.phrases(PHRASE_PAUSE);

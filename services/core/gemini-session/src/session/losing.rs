@@ -120,6 +120,10 @@ impl Session {
         if leg.resumed && !leg.proven {
             self.handle = None;
         }
+        if self.live == Some(id) {
+            let faults = [Watchdog::SendStall, Watchdog::Tone].map(Cause::Silent);
+            self.doubtful = faults.contains(&cause);
+        }
         self.take_back(&leg, alive_until);
         self.release_held();
         // What drains has a successor already: its end costs nobody anything and says nothing of the provider.

@@ -256,7 +256,7 @@ impl Placement {
         let said = seconds(dub.length) * 100.0;
         let spoken: f64 = lengths.iter().sum();
         let ratio = if run.arriving {
-            100.0 * self.estimates.beliefs().ratio.exp()
+            self.estimates.beliefs().usual(100.0)
         } else {
             (said + left) / spoken.max(0.1)
         };
@@ -407,7 +407,7 @@ impl Placement {
                 return None;
             }
             let spoken = seconds(onset - self.phrases.get(first)?.onset);
-            Some(seconds(dub.length) - spoken * self.estimates.beliefs().ratio.exp())
+            Some(seconds(dub.length) - self.estimates.beliefs().usual(spoken))
         };
         said().unwrap_or(0.0).max(0.0)
     }
@@ -440,7 +440,7 @@ impl Placement {
             .map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
             .sum();
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        covered && WHOLE * spoken * self.estimates.beliefs().ratio.exp() <= seconds(dub.length)
+        covered && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
     }
 
     /// The dub that aired last answers this phrase too, and no border was found in it.

@@ -39,6 +39,13 @@ pub(crate) struct Beliefs {
     pub(crate) extra_phrase: f64,
 }
 
+impl Beliefs {
+    /// How long the answer to so much speech usually is, in seconds.
+    pub(crate) fn usual(&self, spoken: f64) -> f64 {
+        spoken * self.ratio.exp()
+    }
+}
+
 /// What most providers do: the answer begins within some seconds and is about as long.
 const PRIOR: Beliefs = Beliefs {
     lag: 1.2,

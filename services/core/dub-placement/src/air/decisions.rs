@@ -168,7 +168,7 @@ impl Placement {
         let spoken: f64 = group
             .map(|phrase| seconds(phrase.end.unwrap_or(until).min(until) - phrase.onset))
             .sum();
-        STOPPED_SHORT * spoken * self.estimates.beliefs().ratio.exp() <= seconds(dub.length)
+        STOPPED_SHORT * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
     }
 
     /// However late an answer begins, who ends with the speaker is not behind.
@@ -186,7 +186,7 @@ impl Placement {
             .skip(lane + 1)
             .any(|newer| newer.from <= phrase.onset + SLACK);
         let spoken = seconds(phrase.end.unwrap_or(self.live) - phrase.onset);
-        let whole = WHOLE * spoken * self.estimates.beliefs().ratio.exp();
+        let whole = WHOLE * self.estimates.beliefs().usual(spoken);
         again
             && self
                 .lanes

@@ -45,7 +45,7 @@ impl Scene<'_> {
             let first = head.phrase?;
             let group = self.phrases.get(first..first + head.phrases)?;
             let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
-            let carried = head.length - spoken * self.beliefs.ratio.exp();
+            let carried = head.length - self.beliefs.usual(spoken);
             Some(carried.clamp(-CARRIED_MAX, CARRIED_MAX))
         };
         carried().unwrap_or(0.0)
@@ -108,7 +108,7 @@ impl Scene<'_> {
         if stretch.paced && !last.open {
             let mut due = last.end + self.beliefs.tail + stretch.behind;
             if self.anew {
-                due = due.max(stretch.start + spoken * self.beliefs.ratio.exp());
+                due = due.max(stretch.start + self.beliefs.usual(spoken));
             }
             let late = stretch.end - due;
             // Who began late may end in time.
@@ -138,7 +138,7 @@ impl Scene<'_> {
     fn parted(&self, stretch: &Stretch, group: &[Spoken]) -> f64 {
         let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
         let ratio = if stretch.arriving {
-            self.beliefs.ratio.exp()
+            self.beliefs.usual(1.0)
         } else {
             stretch.length / spoken.max(0.05)
         };
@@ -166,7 +166,7 @@ impl Scene<'_> {
         let start = self.sounds.get(self.sounds.len().checked_sub(atoms)?)?.start;
         let group = self.phrases.get(phrase.checked_sub(phrases)?..phrase)?;
         let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
-        Some(end.max(start + spoken * self.beliefs.ratio.exp()))
+        Some(end.max(start + self.beliefs.usual(spoken)))
     }
 
     /// What it costs that a phrase has no answer yet: nothing before one must have come.

@@ -324,3 +324,34 @@ fn who_goes_on_with_the_next_answer_has_not_broken_off() {
     assert_eq!(verdicts, [(true, Verdict::Dubbed)]);
     assert_eq!(all(&heard), [(2_880, 3_000), (7_400, 9_000)]);
 }
+
+#[test]
+fn a_speaker_who_speaks_on_is_heard_where_his_dub_has_broken_off() {
+    let mut placement = aligned();
+    placement.phrase_began(ms(1_000));
+    for quarter in 0..8 {
+        placement.speech(&piece(1, 6_500 + 250 * quarter, 6_750 + 250 * quarter));
+        air(&mut placement, 960 + 240 * quarter, 1_200 + 240 * quarter);
+    }
+    let (mut decisions, _) = air(&mut placement, 2_880, 6_000);
+    placement.phrase_ended(range(1_000, 9_000));
+    decisions.extend(air(&mut placement, 6_000, 9_040).0);
+    let broke_off = decisions.iter().position(|it| it.verdict == Verdict::FellBack);
+    let (dubbed, rest) = decisions.split_at(broke_off.unwrap());
+    assert!(
+        dubbed.iter().all(|it| it.verdict == Verdict::Dubbed),
+        "{decisions:?}"
+    );
+    // The rest is told as it is spoken, to its end.
+    let mut told = rest[0].part.start;
+    assert!(ms(3_880) <= told && told <= ms(4_200), "{rest:?}");
+    for part in rest {
+        assert_eq!(
+            (part.first, part.verdict, part.part.start),
+            (false, Verdict::FellBack, told)
+        );
+        told = part.part.end;
+    }
+    assert_eq!(told, ms(9_000));
+    assert_eq!(placement.figures().dubs_broken_off_total, 1);
+}

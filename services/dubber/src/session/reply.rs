@@ -191,10 +191,27 @@ const fn class_to_wire(class: ErrorClass) -> wire::ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gemini_session::ConnectionId;
 
     #[test]
     fn a_negative_length_keeps_its_sign_in_both_parts() {
         let wire = signed_to_wire(MediaTime::from_millis(-1500));
         assert_eq!((wire.seconds, wire.nanos), (-1, -500_000_000));
+    }
+
+    #[test]
+    fn a_supersession_says_what_is_owed_and_what_of_it_is_asked_anew() {
+        let said = supersede(&Supersession {
+            connection: ConnectionId(2),
+            from: MediaTime::from_millis(1_000),
+            asked: MediaTime::from_millis(4_000),
+        });
+        let at = |millis| Some(time_to_wire(MediaTime::from_millis(millis)));
+        let expected = wire::Supersede {
+            connection: 2,
+            from: at(1_000),
+            asked: at(4_000),
+        };
+        assert_eq!(said.payload, Some(Payload::Supersede(expected)));
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::cast_possible_wrap)]
 use super::*;
+use crate::worker::event::DubEvent;
+use dub_proto::dub::v1::dub_response;
 
 fn limits() -> Limits {
     Limits {
@@ -148,4 +150,25 @@ fn what_was_under_way_when_the_session_died_is_told() {
         BTreeSet::from([FragmentSeq(1), FragmentSeq(3)])
     );
     assert!(!link.is_connected());
+}
+
+#[test]
+fn a_supersession_that_does_not_say_what_was_asked_asks_all_of_it_anew() {
+    let at = |millis| dub_proto::convert::time_to_wire(MediaTime::from_millis(millis));
+    for (asked, expected) in [(None, 1_000), (Some(at(4_000)), 4_000)] {
+        let said = dub_response::Payload::Supersede(wire::Supersede {
+            connection: 2,
+            from: Some(at(1_000)),
+            asked,
+        });
+        let Ok(Some(DubEvent::Superseded {
+            connection,
+            from,
+            asked,
+        })) = answers::from_wire(said)
+        else {
+            unreachable!("it is understood");
+        };
+        assert_eq!((connection, from.millis(), asked.millis()), (2, 1_000, expected));
+    }
 }

@@ -392,24 +392,21 @@ impl Placement {
         lane.map(|lane| lane.tail.clone()).unwrap_or_default()
     }
 
-    /// How much of a phrase's answer, in seconds, was heard from another line: one that died in the middle of a phrase
-    /// may have said more of it than is answered anew.
-    fn said_already(&self, chosen: usize, phrase: usize) -> f64 {
-        let said = || {
-            let lane = self.lanes.get(self.lane_index().filter(|lane| *lane < chosen)?)?;
-            let dub = lane.head.filter(|dub| !dub.sealed && !dub.done)?;
-            let first = self.phrases.index_of(dub.phrase?)?;
-            let before = phrase
-                .checked_sub(1)
-                .and_then(|before| self.phrases.get(before))?;
-            let onset = self.phrases.get(phrase)?.onset;
-            if before.end != Some(onset) || phrase != first + dub.phrases {
-                return None;
-            }
-            let spoken = seconds(onset - self.phrases.get(first)?.onset);
-            Some(seconds(dub.length) - self.estimates.beliefs().usual(spoken))
-        };
-        said().unwrap_or(0.0).max(0.0)
+    /// How much of a phrase's answer, in seconds, was heard from another line that died in the middle of a phrase: it may
+    /// have said more of it than is answered anew, by usual lengths. Less than none is less than usual.
+    fn said_already(&self, chosen: usize, phrase: usize) -> Option<f64> {
+        let lane = self.lanes.get(self.lane_index().filter(|lane| *lane < chosen)?)?;
+        let dub = lane.head.filter(|dub| !dub.sealed && !dub.done)?;
+        let first = self.phrases.index_of(dub.phrase?)?;
+        let before = phrase
+            .checked_sub(1)
+            .and_then(|before| self.phrases.get(before))?;
+        let onset = self.phrases.get(phrase)?.onset;
+        if before.end != Some(onset) || phrase != first + dub.phrases {
+            return None;
+        }
+        let spoken = seconds(onset - self.phrases.get(first)?.onset);
+        Some(seconds(dub.length) - self.estimates.beliefs().usual(spoken))
     }
 
     /// The newest answer that has come. What a newer line was to answer and was not asked has none: what an older one said

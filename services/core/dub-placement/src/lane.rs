@@ -291,18 +291,19 @@ impl Lane {
 
     /// Leaves out the beginning of the run that is to be said: so many seconds of it were heard from another line. It is
     /// joined where the same was said, or where a word ends. Where none does, it is joined as early as it may have to be:
-    /// half a word twice is better than all that was heard, and better than a word that is missing.
-    pub(crate) fn join(&mut self, run: Run, said: f64, tail: &[i16]) {
-        if said < JOIN_MIN {
+    /// half a word twice is better than all that was heard, and better than a word that is missing. How much was heard is
+    /// known by usual lengths only: the same sound tells more, where they tell of nothing too.
+    pub(crate) fn join(&mut self, run: Run, said: Option<f64>, tail: &[i16]) {
+        let Some(said) = said else {
             return;
-        }
+        };
         let atoms: Vec<_> = self.atoms.list.iter().take(run.atoms).collect();
         let steps_said = 100.0 * said;
         let reach = (JOIN_REACH * steps_said).clamp(*JOIN_STEPS.start(), *JOIN_STEPS.end());
         let early = (steps_said - reach.min(JOIN_EARLY)).max(0.0);
-        let found = repeated(&atoms, tail, steps_said, reach)
-            .or_else(|| border(&atoms, steps_said, reach))
-            .or_else(|| place(&atoms, early));
+        let guessed = || border(&atoms, steps_said, reach).or_else(|| place(&atoms, early));
+        let found = repeated(&atoms, tail, steps_said.max(REPEATED_STEPS as f64), reach)
+            .or_else(|| if JOIN_MIN <= said { guessed() } else { None });
         let Some(found) = found else {
             return;
         };
@@ -312,7 +313,7 @@ impl Lane {
             first.fade_in();
         }
         if let Some(dub) = &mut self.head {
-            dub.length = time(said);
+            dub.length = time(said.max(0.0));
             dub.noted = true;
         }
         self.dirty = true;

@@ -86,22 +86,25 @@ fn where_no_word_ends_the_next_line_is_joined_a_little_early() {
     assert_eq!(heard[4..], [(13_000, 15_800), (15_880, 17_890)], "{heard:?}");
 }
 
+/// What is said between two instants of a speech whose sound tells what was said before; the second connection was asked
+/// from the fourteenth second on.
+fn voice(connection: u64, at: i64, from: i64, until: i64) -> Speech {
+    let mut pcm = borders::tests::spoken(until as f64 / 1_000.0, 1.0);
+    pcm.drain(..usize::try_from(from * 48).unwrap() * CHANNELS);
+    let earliest = if connection == 2 {
+        ms(14_000)
+    } else {
+        MediaTime::ZERO
+    };
+    Speech {
+        earliest,
+        pcm,
+        ..piece(connection, at, at + until - from)
+    }
+}
+
 #[test]
 fn a_newer_line_is_joined_where_it_has_said_again_what_was_heard() {
-    let voice = |connection: u64, at: i64, from: i64, until: i64| {
-        let mut pcm = borders::tests::spoken(until as f64 / 1_000.0, 1.0);
-        pcm.drain(..usize::try_from(from * 48).unwrap() * CHANNELS);
-        let earliest = if connection == 2 {
-            ms(14_000)
-        } else {
-            MediaTime::ZERO
-        };
-        Speech {
-            earliest,
-            pcm,
-            ..piece(connection, at, at + until - from)
-        }
-    };
     for (pause, rest) in [(0, 15_880), (150, 16_030)] {
         let mut placement = answered();
         placement.phrase_ended(range(13_000, 17_500));
@@ -114,6 +117,26 @@ fn a_newer_line_is_joined_where_it_has_said_again_what_was_heard() {
         let (_, heard) = air(&mut placement, 0, 30_000);
         let heard = all(&heard);
         assert_eq!(heard.last(), Some(&(rest, rest + 1_800)), "{heard:?}");
+    }
+}
+
+#[test]
+fn what_was_heard_is_not_said_again_where_usual_lengths_tell_nothing_of_it() {
+    // So much of it was heard by usual lengths: 0.1 s, and 0.1 s less than none.
+    for said in [1_000, 800] {
+        let mut placement = answered();
+        placement.phrase_ended(range(13_000, 17_500));
+        placement.speech(&voice(1, 14_200, 0, said));
+        placement.supersede(2, ms(14_000), ms(14_000));
+        placement.speech(&voice(2, 20_000, said - 400, 4_600));
+        let (_, heard) = air(&mut placement, 0, 30_000);
+        let heard = all(&heard);
+        let joined = (13_000 + said + 80).max(14_000);
+        assert_eq!(
+            heard[4..],
+            [(13_000, 13_000 + said), (joined, joined + 4_600 - said)],
+            "{heard:?}"
+        );
     }
 }
 

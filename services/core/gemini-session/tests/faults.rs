@@ -127,6 +127,37 @@ fn what_a_slow_reader_had_not_read_is_owed_whatever_was_said_last() {
 }
 
 #[test]
+fn what_was_said_last_stays_but_behind_a_tone_where_what_is_too_old_is_told_to_be_nobodys() {
+    let at = Some(30_000);
+    let script = Script::default;
+    let tone = Script {
+        tone_from: at,
+        ..script()
+    };
+    let words_only = Script {
+        asr_only_from: at,
+        ..script()
+    };
+    let silent = Script {
+        silent_from: at,
+        ..script()
+    };
+    for (fault, is_doubtful) in [(tone, true), (words_only, false), (silent, false)] {
+        let mut too_old = 0;
+        for seed in 10..20 {
+            let fault = fault.clone();
+            let mut it = world(seed, translate(), 2, move |number, _| {
+                if number == 1 { fault.clone() } else { script() }
+            });
+            it.run_to_end();
+            let (anew, asked) = it.listener.first_superseded().unwrap();
+            too_old += usize::from(anew < asked);
+        }
+        assert_eq!(0 < too_old, is_doubtful, "{fault:?}: {too_old}");
+    }
+}
+
+#[test]
 fn three_empty_turns_in_a_row_end_a_connection() {
     // Words are no answer where nobody says them.
     for only_words in [false, true] {

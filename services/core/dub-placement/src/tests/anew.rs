@@ -141,6 +141,20 @@ fn what_was_heard_is_not_said_again_where_usual_lengths_tell_nothing_of_it() {
 }
 
 #[test]
+fn nothing_is_left_out_for_a_guess_where_hardly_any_of_it_was_heard() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 17_500));
+    // 0.2 s more than usual.
+    placement.speech(&piece(1, 14_200, 15_300));
+    answer_anew(&mut placement, 14_000, &[(20_000, 20_120), (20_360, 23_500)]);
+    let (_, heard) = air(&mut placement, 0, 30_000);
+    assert_eq!(
+        all(&heard)[4..],
+        [(13_000, 14_100), (14_180, 14_300), (14_540, 17_680)]
+    );
+}
+
+#[test]
 fn what_a_dead_line_had_begun_behind_a_pause_is_left_to_the_next_one() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 18_700));

@@ -102,6 +102,8 @@ impl MediaMtxClient {
         let http = reqwest::Client::builder()
             .timeout(ANSWER_TIMEOUT)
             .connect_timeout(ANSWER_TIMEOUT)
+            // MediaMTX is a part of the house; a proxy in the environment leads outside it.
+            .no_proxy()
             .build()?;
         Ok(Self {
             http,

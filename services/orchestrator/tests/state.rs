@@ -30,6 +30,11 @@ struct Process {
 
 impl Process {
     async fn start(house: &House) -> Self {
+        Self::start_in(house, &[]).await
+    }
+
+    /// With more in its environment.
+    async fn start_in(house: &House, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_orchestrator"))
             .env_clear()
             .env("ORCH_HTTP_ADDR", "127.0.0.1:0")
@@ -39,6 +44,7 @@ impl Process {
             .env("ORCH_MEDIAMTX_API_URL", house.mediamtx.url())
             .env("ORCH_RECONCILE_INTERVAL", "100ms")
             .env("ORCH_STATE_DIR", &house.state)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -244,6 +250,18 @@ async fn a_worker_that_lived_on_is_adopted_and_the_file_of_an_ended_stream_goes(
         process.stream().await.stream_id.is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_leads_outside_does_not_stand_before_the_control_api() {
+    let house = House::new("proxy").await;
+    house.mediamtx.publish(IN, "a", &LIVE);
+    // Nobody listens there.
+    let proxy = "http://127.0.0.1:9";
+    let proxies = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].map(|key| (key, proxy));
+    let process = Process::start_in(&house, &proxies).await;
+    eventually("a worker", || async { house.starts().len() == 1 }).await;
+    assert_eq!(process.said("control api does not answer").len(), 0);
 }
 
 #[tokio::test]

@@ -362,6 +362,8 @@ impl Case {
                 let at_s = begun.elapsed().as_secs_f64();
                 // What is held airs yet, and is counted; processes end meanwhile.
                 seen.read(at_s, live);
+                // Behind the publisher's end the ingest is started again and again, until its grace is over.
+                is_sent = is_sent || publisher.ended()?.is_some();
                 if !is_sent {
                     seen.weigh(at_s, live);
                 }

@@ -53,6 +53,7 @@ build_images() {
   else
     docker compose --profile demo build
     docker compose build prometheus
+    docker compose -f docker-compose.yml -f deploy/docker-compose.twin.yml build gemini-twin
     MEDIA_EDGE_VARIANT=-slim docker compose build media-edge
   fi
 }

@@ -83,5 +83,6 @@ compile
 say "our programs are compiled after $(took)"
 docker compose --profile demo build
 docker compose build prometheus
+docker compose -f docker-compose.yml -f deploy/docker-compose.twin.yml build gemini-twin
 MEDIA_EDGE_VARIANT=-slim docker compose build media-edge
 say "all images are built after $(took)"

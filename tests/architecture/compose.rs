@@ -8,6 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 const FILE: &str = "docker-compose.yml";
 /// What is laid over it to dub at the Gemini twin.
 const TWIN_FILE: &str = "deploy/docker-compose.twin.yml";
+/// Settings that name a file of the host: the example names none, and compose mounts an empty one.
+const FILES: [&str; 4] = [
+    "WORKER_GEMINI_API_KEY_FILE",
+    "WORKER_GEMINI_VERTEX_CREDENTIALS_FILE",
+    "CA_BUNDLE_FILE",
+    "TWIN_SCENARIO",
+];
 
 /// Settings of the containers: compose puts them in, the scripts of `deploy/tools` take them from the environment.
 pub const COMPOSE: &[Setting] = &[
@@ -31,9 +38,9 @@ pub const COMPOSE: &[Setting] = &[
     ),
     setting(
         "CA_BUNDLE_FILE",
-        "./deploy/docker/no-ca-bundle",
+        "",
         "a path",
-        "Certificates of a proxy that re-signs TLS, for the build of the images alone",
+        "Certificates of a proxy that re-signs TLS, for the build of the images and for what the dubber calls",
     ),
     setting(
         "BINARIES",
@@ -142,8 +149,7 @@ fn what_compose_takes_from_the_environment_is_in_the_example_with_the_same_defau
     for (key, default) in interpolated() {
         match listed.get(&key) {
             None => problems.push(format!("{key} is not in .env.example")),
-            // The example names no file: compose mounts an empty one.
-            Some(_) if ["WORKER_GEMINI_API_KEY_FILE", "TWIN_SCENARIO"].contains(&key.as_str()) => {}
+            Some(value) if FILES.contains(&key.as_str()) && value.is_empty() => {}
             Some(value) if *value != default => {
                 problems.push(format!("{key}: {FILE} has {default:?}, .env.example {value:?}"));
             }
@@ -209,8 +215,28 @@ fn the_file_of_the_twin_keeps_every_real_key_away_from_it() {
         "WORKER_GEMINI_BASE_URL: http://gemini-twin:50060",
         "WORKER_GEMINI_API_KEY: the-twin-takes-any-key",
         "WORKER_GEMINI_API_KEY_FILE: \"\"",
+        "WORKER_GEMINI_VERTEX_PROJECT: \"\"",
+        "WORKER_GEMINI_VERTEX_CREDENTIALS_FILE: \"\"",
     ] {
         assert!(dubber.contains(line), "{line} is not in\n{dubber}");
+    }
+}
+
+#[test]
+fn credentials_are_mounted_into_the_dubber_alone() {
+    for (name, block) in services(FILE) {
+        for secret in ["gemini_api_key", "vertex_credentials"] {
+            assert_eq!(block.contains(secret), name == "dubber", "{secret} in {name}");
+        }
+    }
+    // Where a setting names a file of the host, no container looks for that path in itself.
+    let all = anchored(FILE, "x-environment: &environment").join("\n");
+    for key in [
+        "WORKER_GEMINI_API_KEY_FILE",
+        "WORKER_GEMINI_VERTEX_CREDENTIALS_FILE",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ] {
+        assert!(all.contains(&format!("{key}: \"\"")), "{key} is not in\n{all}");
     }
 }
 

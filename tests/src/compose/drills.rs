@@ -1,7 +1,8 @@
 //! The drills by name.
 
 use super::{
-    Bench, grpc, kills, observability, programme, recording, secrets, sizes, stop, trace, undone, volumes,
+    Bench, grpc, kills, observability, programme, recording, secrets, sizes, stop, trace, twin, undone,
+    volumes,
 };
 use anyhow::Result;
 use std::str::FromStr;
@@ -35,11 +36,13 @@ pub enum Drill {
     Recording,
     /// Prometheus.
     Observability,
+    /// The Gemini twin in Google's place.
+    Twin,
 }
 
 impl Drill {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Up,
         Self::Sizes,
         Self::Programme,
@@ -51,6 +54,7 @@ impl Drill {
         Self::Recording,
         Self::Observability,
         Self::Slim,
+        Self::Twin,
         Self::Stop,
         Self::Volumes,
     ];
@@ -71,6 +75,7 @@ impl Drill {
             Self::Slim => "slim",
             Self::Recording => "recording",
             Self::Observability => "observability",
+            Self::Twin => "twin",
         }
     }
 
@@ -90,13 +95,14 @@ impl Drill {
             Self::Slim => "the small image dubs as the large one does",
             Self::Recording => "recordings are written and listed",
             Self::Observability => "Prometheus has its targets and its rules",
+            Self::Twin => "with the file of the Gemini twin laid over, phrases are dubbed as by Gemini Live",
         }
     }
 
     /// Whether it reads or kills what is not ours.
     pub const fn needs_root(self) -> bool {
         match self {
-            Self::Kills | Self::Hardening | Self::Secrets | Self::Recording | Self::Stop => true,
+            Self::Kills | Self::Hardening | Self::Secrets | Self::Recording | Self::Stop | Self::Twin => true,
             Self::Up
             | Self::Programme
             | Self::Trace
@@ -124,6 +130,7 @@ impl Drill {
             Self::Sizes => sizes::run(bench),
             Self::Recording => recording::run(bench).await,
             Self::Observability => observability::run(bench).await,
+            Self::Twin => twin::run(bench).await,
         }
     }
 }

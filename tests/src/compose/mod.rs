@@ -24,6 +24,7 @@ mod secrets;
 mod sizes;
 mod stop;
 mod trace;
+mod twin;
 mod undone;
 mod verdicts;
 mod volumes;

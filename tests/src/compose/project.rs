@@ -30,6 +30,8 @@ pub struct Setup {
     pub variables: BTreeMap<String, String>,
     /// Profiles.
     pub profiles: Vec<&'static str>,
+    /// A compose file of the repository that is laid over the first.
+    pub laid_over: Option<&'static str>,
     /// Lines below a service in a further override file.
     pub undone: Option<(&'static str, String)>,
 }
@@ -51,6 +53,18 @@ impl Setup {
                 .collect(),
             ..Self::default()
         }
+    }
+
+    /// The same with a setting of a service.
+    pub fn setting(mut self, service: &'static str, key: &'static str, value: &str) -> Self {
+        self.settings.push((service, key, value.to_owned()));
+        self
+    }
+
+    /// The same with another compose file of the repository laid over it.
+    pub fn laid_over(mut self, file: &'static str) -> Self {
+        self.laid_over = Some(file);
+        self
     }
 
     /// The same with a variable for compose.
@@ -148,7 +162,8 @@ impl Project {
         let file = |name: &str| self.dir.join(name).display().to_string();
         let mut words: Vec<String> = ["compose", "-p", NAME, "--env-file"].map(str::to_owned).to_vec();
         words.push(file("empty.env"));
-        words.extend(["-f", "docker-compose.yml"].map(str::to_owned));
+        let files = ["docker-compose.yml"].into_iter().chain(self.setup.laid_over);
+        words.extend(files.flat_map(|file| ["-f".to_owned(), file.to_owned()]));
         // Without services the override file is no YAML of compose.
         if !self.services.is_empty() {
             words.extend(["-f".to_owned(), file("override.yml")]);

@@ -1,0 +1,132 @@
+//! The file of the twin laid over the compose file: coded phrases of real speech are dubbed as by Gemini Live.
+
+use super::Bench;
+use super::air::{SECOND, START, leave, read};
+use super::programme::GAP_MS;
+use super::project::Setup;
+use super::undone;
+use crate::twin::air::Air;
+use crate::twin::programme::Shape;
+use crate::twin::{Family, Programme};
+use anyhow::{Context as _, Result, ensure};
+use dub_proto::dub::v1::ListSessionsRequest;
+use media_judge::publish::PublishOptions;
+use media_judge::{Publisher, Recording};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What is laid over the compose file.
+const FILE: &str = "deploy/docker-compose.twin.yml";
+/// Its service.
+const SERVICE: &str = "gemini-twin";
+/// The stream.
+const ID: &str = "twin";
+/// Seconds of the programme.
+const SECONDS: u32 = 45;
+/// How long a session may take to be listed.
+const LISTED: Duration = Duration::from_secs(10);
+
+/// The drill.
+pub async fn run(bench: &mut Bench) -> Result<()> {
+    let hold = format!("{}s", Family::Translate.hold_s());
+    let setup = Setup::default()
+        .setting("orchestrator", "WORKER_BUFFER_TARGET", &hold)
+        .setting("orchestrator", "ORCH_GRACE_PERIOD", "1s")
+        .laid_over(FILE);
+    bench.up(&setup)?;
+    let container = bench.project.container(SERVICE)?;
+    undone::judge(bench, &container)?;
+    let shape = Shape {
+        seconds: SECONDS + 5,
+        hole: None,
+    };
+    let programme = Programme::get(shape)?;
+    bench.verdicts.step(&format!(
+        "publishing {SECONDS} s of coded phrases to live/{ID}/in and reading live/{ID}/out"
+    ));
+    let recording = recorded(bench, &programme).await?;
+    bench.verdicts.step("listening to what was recorded");
+    judge(bench, &programme, &recording)
+}
+
+async fn recorded(bench: &mut Bench, programme: &Programme) -> Result<Recording> {
+    let hold = SECOND * Family::Translate.hold_s();
+    let reader = read(bench, ID, "twin-out", hold + START)?;
+    let options = PublishOptions {
+        seconds: Some(f64::from(SECONDS)),
+        log: Some(bench.project.dir.join("twin-publisher.log")),
+        ..PublishOptions::default()
+    };
+    let mut publisher = Publisher::start(&programme.clip, &bench.services.input(ID), &options)?;
+    reader
+        .wait_for_picture(hold + START)
+        .context("no picture at /out")?;
+    let provider = provider(bench).await?;
+    bench.verdicts.bar(
+        "who dubs",
+        provider.clone(),
+        "gemini-live",
+        provider == "gemini-live",
+    );
+    publisher.wait(SECOND * SECONDS + START)?;
+    // What is held plays out.
+    tokio::time::sleep(hold + 3 * SECOND).await;
+    let recording = reader.stop()?;
+    leave(bench, ID).await?;
+    ensure!(
+        !recording.dropped,
+        "the reader was dropped: {}",
+        recording.message
+    );
+    Ok(recording)
+}
+
+/// The provider of the stream's session.
+async fn provider(bench: &Bench) -> Result<String> {
+    let mut dubber = bench.services.dubber()?;
+    let begun = std::time::Instant::now();
+    loop {
+        let request = ListSessionsRequest {
+            stream_id: ID.to_owned(),
+            ..ListSessionsRequest::default()
+        };
+        let sessions = dubber.list_sessions(request).await?.into_inner().sessions;
+        if let Some(session) = sessions.into_iter().next() {
+            return Ok(session.provider);
+        }
+        ensure!(begun.elapsed() < LISTED, "the dubber lists no session of {ID}");
+        tokio::time::sleep(SECOND / 4).await;
+    }
+}
+
+fn judge(bench: &mut Bench, programme: &Programme, recording: &Recording) -> Result<()> {
+    let air = Air::of(programme, recording, f64::from(SECONDS))?;
+    std::fs::write(bench.project.dir.join("twin-heard.txt"), air.render())?;
+    let dubbed = air.heard.len() - air.not_dubbed(&BTreeSet::new()).count();
+    let (doubled, disordered) = (air.doubled().len(), air.out_of_order.len());
+    bench.verdicts.bar(
+        "phrases heard dubbed; doubled, out of order",
+        format!("{dubbed} of {}; {doubled}, {disordered}", air.heard.len()),
+        "all, at least 5; 0, 0",
+        air.heard.len() >= 5 && dubbed == air.heard.len() && doubled + disordered == 0,
+    );
+    let gap = air.longest_gap_ms();
+    bench.verdicts.bar(
+        "longest wait for sound or a picture",
+        format!("{gap:.0} ms"),
+        "<= 200 ms",
+        gap <= GAP_MS,
+    );
+    let errors = bench.project.error_lines("dubber")?;
+    bench.verdicts.bar(
+        "ERROR lines of dubber",
+        format!(
+            "{}{}",
+            errors.len(),
+            errors.first().map_or(String::new(), |line| format!(": {line}"))
+        ),
+        "0",
+        errors.is_empty(),
+    );
+    Ok(())
+}

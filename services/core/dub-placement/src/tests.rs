@@ -294,6 +294,55 @@ fn a_dub_that_breaks_off_leaves_the_rest_of_its_phrase_to_the_original() {
     assert_eq!(all(&heard), []);
 }
 
+/// A dub of what is said from the thirteenth second on, which breaks off after 6.4 s and is heard as it comes; then the
+/// first decision for the original, and how often a dub was found broken off.
+fn broken_off(mut placement: Placement, answer: impl Fn(i64, i64) -> Speech) -> (Decision, u64) {
+    let (mut decisions, _) = air(&mut placement, 0, 8_000);
+    let mut heard = RangeSet::default();
+    for at in (14_000..32_000).step_by(200) {
+        if at < 20_400 {
+            placement.speech(&answer(at, at + 200));
+        }
+        let (told, aired) = air(&mut placement, at - HOLD, at - HOLD + 200);
+        decisions.extend(told);
+        aired
+            .within(range(12_500, 32_000))
+            .for_each(|part| heard.insert(part));
+    }
+    assert_eq!(all(&heard), [(13_000, 19_400)], "{decisions:?}");
+    let original = decisions.iter().find(|it| it.verdict == Verdict::FellBack);
+    (*original.unwrap(), placement.figures().dubs_broken_off_total)
+}
+
+#[test]
+fn a_dub_that_ends_in_the_second_of_two_phrases_leaves_the_rest_to_the_original_at_once() {
+    let mut placement = answered();
+    // A detector's cut: one answer is said to both.
+    placement.phrase_ended(range(13_000, 14_000));
+    placement.phrase_ended(range(14_000, 25_000));
+    let (original, broken_off) = broken_off(placement, |from, until| piece(1, from, until));
+    assert_eq!((original.first, original.part), (true, range(19_400, 25_000)));
+    assert_eq!(broken_off, 0);
+}
+
+#[test]
+fn a_turn_that_breaks_off_leaves_the_rest_of_its_phrase_to_the_original() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 25_000));
+    let turn = |from, until| Speech {
+        earliest: ms(12_500),
+        latest: ms(until),
+        turn: Some(3),
+        ..piece(1, from, until)
+    };
+    let (original, broken_off) = broken_off(placement, turn);
+    // It is known by the length that the answer usually has by then.
+    let from = original.part.start;
+    assert!(ms(21_800) <= from && from <= ms(22_500), "{original:?}");
+    assert_eq!((original.first, original.part.end), (false, ms(25_000)));
+    assert_eq!(broken_off, 1);
+}
+
 #[test]
 fn the_original_stays_down_behind_a_short_answer_and_where_hardly_any_of_it_is_left() {
     for (end, answer_ms) in [(21_000, 5_600), (15_700, 1_200)] {

@@ -19,6 +19,8 @@ use std::time::Duration;
 const FILE: &str = "deploy/docker-compose.twin.yml";
 /// Its service.
 const SERVICE: &str = "gemini-twin";
+/// Certificates of a company's proxy, as far as a container can tell.
+const BUNDLE: &str = "# a bundle of no certificate\n";
 /// The stream.
 const ID: &str = "twin";
 /// Seconds of the programme.
@@ -29,13 +31,17 @@ const LISTED: Duration = Duration::from_secs(10);
 /// The drill.
 pub async fn run(bench: &mut Bench) -> Result<()> {
     let hold = format!("{}s", Family::Translate.hold_s());
+    let bundle = std::path::absolute(bench.project.dir.join("bundle.pem"))?;
+    std::fs::write(&bundle, BUNDLE)?;
     let setup = Setup::default()
+        .variable("CA_BUNDLE_FILE", &bundle.display().to_string())
         .setting("orchestrator", "WORKER_BUFFER_TARGET", &hold)
         .setting("orchestrator", "ORCH_GRACE_PERIOD", "1s")
         .laid_over(FILE);
     bench.up(&setup)?;
     let container = bench.project.container(SERVICE)?;
     undone::judge(bench, &container)?;
+    trusts(bench)?;
     let shape = Shape {
         seconds: SECONDS + 5,
         hole: None,
@@ -47,6 +53,20 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
     let recording = recorded(bench, &programme).await?;
     bench.verdicts.step("listening to what was recorded");
     judge(bench, &programme, &recording)
+}
+
+/// The dubber trusts whom the bundle says; the twin is called without TLS and does not ask.
+fn trusts(bench: &mut Bench) -> Result<()> {
+    let pid = bench.project.container("dubber")?.pid();
+    let found = std::fs::read_to_string(format!("/proc/{pid}/root/etc/ssl/certs/ca-certificates.crt"))?;
+    let words = if found == BUNDLE { "the bundle's" } else { "others" };
+    bench.verdicts.bar(
+        "certificates of the dubber",
+        words,
+        "the bundle's",
+        found == BUNDLE,
+    );
+    Ok(())
 }
 
 async fn recorded(bench: &mut Bench, programme: &Programme) -> Result<Recording> {

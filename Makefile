@@ -48,7 +48,7 @@ bench: prepare build ## measures our worker beside ffmpeg and gst-launch
 	@cargo build --release --locked $(PROGRAMS)
 	@cargo run --release --locked -p dub-tests --bin bench
 
-drill-rotation: prepare build ## ten minutes of dubs by the Gemini twin with sessions of 30 s: no word lost, doubled or moved
+drill-rotation: prepare build ## eleven minutes of dubs by the Gemini twin with sessions of 30 s: no word lost, doubled or moved
 	@$(LOCAL_STACK) tools mediamtx
 	@$(DRILLS) rotation $(DRILL_OPTIONS)
 

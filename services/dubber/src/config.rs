@@ -108,7 +108,7 @@ pub const IN_FLIGHT_MAX: Setting = Setting {
     key: "DUBBER_IN_FLIGHT_MAX",
     default: "10s",
     allowed: "250ms..2m",
-    help: "Unanswered source speech of one session at most; more is refused as overloaded",
+    help: "Unanswered source speech of one session of the mock at most; more is refused as overloaded (Gemini: WORKER_GEMINI_BREAKER_IN_FLIGHT)",
 };
 /// Sessions at once.
 pub const MAX_SESSIONS: Setting = Setting {

@@ -49,12 +49,14 @@ settings! {
     WATCHDOG_AFTER_GO_AWAY = "WORKER_GEMINI_WATCHDOG_AFTER_GO_AWAY", "", "500ms..1m; unset 1s, dialogue 4s",
         "The same, once its end was announced";
     /// Speech in, none out.
-    WATCHDOG_ANSWER = "WORKER_GEMINI_WATCHDOG_ANSWER", "8s", "1s..2m", "Heard speech that is not answered for so long is a failure";
+    WATCHDOG_ANSWER = "WORKER_GEMINI_WATCHDOG_ANSWER", "8s", "1s..2m",
+        "Heard speech that a translate model does not answer for so long is a failure; a dialogue model has …_WATCHDOG_MESSAGE";
     /// Speech in, nothing heard.
     WATCHDOG_DEAF = "WORKER_GEMINI_WATCHDOG_DEAF", "30s", "5s..10m",
-        "Speech of which no word is heard for so long gets a fresh connection";
+        "Speech of which a translate model hears no word for so long gets a fresh connection";
     /// Words heard, none said.
-    WATCHDOG_TRANSLATION = "WORKER_GEMINI_WATCHDOG_TRANSLATION", "10s", "1s..2m", "Words that are heard and not translated for so long are a failure";
+    WATCHDOG_TRANSLATION = "WORKER_GEMINI_WATCHDOG_TRANSLATION", "10s", "1s..2m",
+        "Words that a translate model heard and does not translate for so long are a failure";
     /// Words said, no sound.
     WATCHDOG_VOICE = "WORKER_GEMINI_WATCHDOG_VOICE", "4s", "1s..2m", "Words that are said without sound for so long are a failure";
     /// A tone and no words.

@@ -108,6 +108,11 @@ impl Ears {
         self.last_loud
     }
 
+    /// Whether what it heard last may be a tone.
+    pub(crate) fn may_be_tone(&self) -> bool {
+        self.tone.is_some()
+    }
+
     /// How long it has been one tone.
     pub(crate) fn tone_for(&self, now: Tick) -> Duration {
         self.tone_since.map_or(Duration::ZERO, |since| now.since(since))

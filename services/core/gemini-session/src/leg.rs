@@ -1,7 +1,7 @@
 //! One connection: how far it has come, what it was sent and when, and what it owes.
 use crate::config::Config;
 use crate::ears::Ears;
-use crate::types::{ConnectionId, Watchdog};
+use crate::types::{ConnectionId, Speech, Watchdog};
 use media_types::{MediaRange, MediaTime, Tick};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -102,6 +102,8 @@ pub(crate) struct Leg {
     pub(crate) ended_at: Option<Tick>,
     pub(crate) tail: MediaTime,
     pub(crate) ears: Ears,
+    /// Sound that may be the beginning of a tone, until something else comes; at most as much as the watchdog waits.
+    pub(crate) unsure: Vec<Speech>,
     pub(crate) debts: Debts,
     pub(crate) language: Option<String>,
     /// Longest time from speech after a silence to its answer.
@@ -142,6 +144,7 @@ impl Leg {
             ended_at: None,
             tail: MediaTime::ZERO,
             ears: Ears::default(),
+            unsure: Vec::new(),
             debts: Debts::default(),
             language: None,
             lag: None,

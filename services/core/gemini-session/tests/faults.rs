@@ -157,6 +157,45 @@ fn what_was_said_last_stays_but_behind_a_tone_where_what_is_too_old_is_told_to_b
     }
 }
 
+/// A connection whose sound becomes a tone at 30 s.
+fn hums(script: Script) -> World {
+    let mut it = world(10, translate(), 2, move |number, _| Script {
+        tone_from: (number == 1).then_some(30_000),
+        ..script.clone()
+    });
+    it.run_to_end();
+    it
+}
+
+#[test]
+fn a_tone_is_not_handed_over_but_what_words_come_with_is_and_what_is_over_before_its_watchdog() {
+    let script = Script::default;
+    let tone = hums(script());
+    assert_eq!(failed_by(&tone, Cause::Silent(Watchdog::Tone)).len(), 1);
+    assert_eq!(tone.listener.noise_ms, 0);
+    let sung = Script {
+        tone_until: Some(110_000),
+        tone_speaks: true,
+        ..script()
+    };
+    let short = Script {
+        tone_until: Some(33_000),
+        wordless: true,
+        ..script()
+    };
+    for (script, least_ms, late_ms) in [(sung, 60_000, 3_500), (short, 2_800, 4_000)] {
+        let it = hums(script);
+        assert_eq!(failed_by(&it, Cause::Silent(Watchdog::Tone)), Vec::<u64>::new());
+        assert!(least_ms <= it.listener.noise_ms, "{}", it.listener.noise_ms);
+        assert!(
+            it.listener.noise_late_ms <= late_ms,
+            "{}",
+            it.listener.noise_late_ms
+        );
+        assert_eq!(it.listener.problems, Vec::<String>::new());
+    }
+}
+
 #[test]
 fn three_empty_turns_in_a_row_end_a_connection() {
     // Words are no answer where nobody says them.

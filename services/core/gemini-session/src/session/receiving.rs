@@ -133,6 +133,7 @@ impl Session {
             leg.debts.said_at = now;
             leg.ears.words();
         }
+        self.hand_over_unsure(id);
         if let Some(window) = self.windows.as_mut().and_then(|windows| windows.owed(id)) {
             window.answered = true;
         }
@@ -158,16 +159,15 @@ impl Session {
         let samples = u64::try_from(pcm.len() / 2).unwrap_or(u64::MAX);
         let micros = samples.saturating_mul(1_000_000) / u64::from(rate_hz.max(1));
         self.usage.note_received(Duration::from_micros(micros));
+        let longest_tone = self.config.watchdogs.tone;
         let Some(leg) = self.leg_mut(id) else {
             return;
         };
-        let heard = leg.ears.hear(now, pcm, rate_hz);
-        if heard.loud {
-            self.loud(now, id, &heard);
-        }
-        for piece in heard.pieces {
-            let speech = Speech {
-                id: self.next_speech,
+        let mut heard = leg.ears.hear(now, pcm, rate_hz);
+        let pieces = std::mem::take(&mut heard.pieces).into_iter();
+        if leg.ears.tone_for(now) < longest_tone {
+            leg.unsure.extend(pieces.map(|piece| Speech {
+                id: 0,
                 connection: id,
                 at: piece.at,
                 pcm: piece.pcm,
@@ -175,7 +175,22 @@ impl Session {
                 earliest: evidence.earliest,
                 latest: evidence.latest,
                 turn: evidence.turn,
-            };
+            }));
+        }
+        let may_be_tone = leg.ears.may_be_tone();
+        if heard.loud {
+            self.loud(now, id, &heard);
+        }
+        // Nobody wants to hear a tone; whether it is one, the next sound tells, or words.
+        if !may_be_tone {
+            self.hand_over_unsure(id);
+        }
+    }
+
+    fn hand_over_unsure(&mut self, id: ConnectionId) {
+        let unsure = self.leg_mut(id).map(|leg| std::mem::take(&mut leg.unsure));
+        for mut speech in unsure.unwrap_or_default() {
+            speech.id = self.next_speech;
             self.next_speech += 1;
             self.emit(id, Output::Speak(speech));
         }
@@ -320,7 +335,12 @@ impl Session {
             let range = MediaRange::new(window.start, window.end.unwrap_or(window.cursor));
             self.fragments.lose(range, &HELD_BACK);
         }
+        if self.leg(id).is_some_and(|leg| leg.ears.tone_since().is_none()) {
+            self.hand_over_unsure(id);
+        }
         if let Some(leg) = self.leg_mut(id) {
+            // A turn that ends in a tone has nothing more to say.
+            leg.unsure.clear();
             leg.debts.voice = None;
             leg.debts.words = None;
             leg.debts.empty_turns = if window.voiced {

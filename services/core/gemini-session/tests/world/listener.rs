@@ -27,6 +27,10 @@ pub struct Listener {
     /// By whom, from where on, and from where on it was asked.
     superseded: Vec<(ConnectionId, u64, u64)>,
     pub problems: Vec<String>,
+    /// Sound that is no part of any answer.
+    pub noise_ms: u64,
+    /// How long after it came it was handed over, at most.
+    pub noise_late_ms: i64,
     /// The model leaves phrases out.
     pub omits: bool,
     ids: BTreeSet<u64>,
@@ -40,6 +44,8 @@ impl Listener {
             heard: Vec::new(),
             superseded: Vec::new(),
             problems: Vec::new(),
+            noise_ms: 0,
+            noise_late_ms: 0,
             omits: false,
             ids: BTreeSet::new(),
         }
@@ -48,6 +54,13 @@ impl Listener {
     pub fn hear(&mut self, now: u64, speech: &Speech) {
         if !self.ids.insert(speech.id) {
             self.problems.push(format!("piece {} came twice", speech.id));
+        }
+        let is_noise = |block: &&[i16]| block[0] != MAGIC && block.iter().any(|sample| 4_000 < *sample);
+        let noise_ms = 20 * speech.pcm.chunks_exact(BLOCK).filter(is_noise).count() as u64;
+        if 0 < noise_ms {
+            self.noise_ms += noise_ms;
+            let late = now.cast_signed() - speech.latest.millis();
+            self.noise_late_ms = self.noise_late_ms.max(late);
         }
         for block in speech.pcm.chunks_exact(BLOCK).filter(|block| block[0] == MAGIC) {
             let number = |value: i16| u64::try_from(value).unwrap();

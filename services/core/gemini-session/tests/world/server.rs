@@ -46,6 +46,12 @@ pub struct Script {
     pub voiceless_from: Option<u64>,
     /// From here on a tone comes, and no words.
     pub tone_from: Option<u64>,
+    /// The tone ends here.
+    pub tone_until: Option<u64>,
+    /// The tone comes with words.
+    pub tone_speaks: bool,
+    /// No words ever come.
+    pub wordless: bool,
     /// Language of the words of the source.
     pub language: Option<&'static str>,
     /// No answer: the speaker speaks the target language already.
@@ -333,7 +339,8 @@ impl Server {
     fn translate_chunk(&mut self, now: u64, said: &mut Vec<Said>) {
         let asr_only = self.past(now, self.script.asr_only_from);
         let voiceless = self.past(now, self.script.voiceless_from);
-        let tone = self.past(now, self.script.tone_from);
+        let tone = self.past(now, self.script.tone_from) && !self.past(now, self.script.tone_until);
+        let wordless = self.script.wordless || tone && !self.script.tone_speaks;
         let hears = !self.blocks.is_empty();
         let at = self.next_chunk;
         self.next_chunk += CHUNK_MS;
@@ -360,8 +367,9 @@ impl Server {
         };
         let content = ServerContent {
             parts: if asr_only { Vec::new() } else { vec![sound(&pcm)] },
-            input_transcription: (hears && self.chunks.is_multiple_of(4) && !tone).then(|| words(" heard")),
-            output_transcription: (speaks && self.chunks % 4 == 1 && !asr_only && !tone)
+            input_transcription: (hears && self.chunks.is_multiple_of(4) && !wordless)
+                .then(|| words(" heard")),
+            output_transcription: (speaks && self.chunks % 4 == 1 && !asr_only && !wordless)
                 .then(|| words(" said")),
             ..ServerContent::default()
         };

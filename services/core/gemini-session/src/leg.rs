@@ -271,6 +271,19 @@ impl Leg {
             .map_or(Duration::ZERO, |(at, _)| now.since(*at))
     }
 
+    /// How much of its sound may be a tone.
+    pub(crate) fn unsure_for(&self) -> Duration {
+        let length = |speech: &Speech| {
+            let samples = i64::try_from(speech.pcm.len()).unwrap_or(i64::MAX);
+            MediaTime::from_ticks(samples, speech.rate_hz).unwrap_or_default()
+        };
+        self.unsure
+            .iter()
+            .map(length)
+            .fold(MediaTime::ZERO, |sum, length| sum + length)
+            .to_duration()
+    }
+
     /// The model said something.
     pub(crate) fn note_loud(&mut self, length: MediaTime) {
         self.volume.loud = self.volume.loud + length;

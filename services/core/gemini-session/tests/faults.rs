@@ -197,6 +197,29 @@ fn a_tone_is_not_handed_over_but_what_words_come_with_is_and_what_is_over_before
 }
 
 #[test]
+fn a_turn_that_ends_in_a_tone_loses_the_tone_and_one_that_ends_in_a_vowel_nothing() {
+    let noise_of = |script: Script| {
+        let mut it = world(12, dialogue(), 1, move |_, _| script.clone());
+        it.run_to_end();
+        it.listener.noise_ms
+    };
+    let wordless = || Script {
+        wordless: true,
+        ..Script::default()
+    };
+    let vowel = Script {
+        turns_end_in_tone: true,
+        ..wordless()
+    };
+    let tone = Script {
+        tone_from: Some(0),
+        ..wordless()
+    };
+    assert!(2_000 <= noise_of(vowel));
+    assert_eq!(noise_of(tone), 0);
+}
+
+#[test]
 fn three_empty_turns_in_a_row_end_a_connection() {
     // Words are no answer where nobody says them.
     for only_words in [false, true] {

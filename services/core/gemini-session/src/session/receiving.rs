@@ -17,6 +17,9 @@ const ANCHOR_QUIET: Duration = Duration::from_millis(1500);
 /// Silence of the model after which it is behind with nothing.
 const BEHIND_QUIET: Duration = Duration::from_secs(1);
 
+/// What lasts longer at the end of a turn is no vowel of its last word.
+const TONE_LASTS: Duration = Duration::from_secs(1);
+
 const HELD_BACK: FragmentError = FragmentError {
     class: ErrorClass::InvalidInput,
     retryable: true,
@@ -335,7 +338,7 @@ impl Session {
             let range = MediaRange::new(window.start, window.end.unwrap_or(window.cursor));
             self.fragments.lose(range, &HELD_BACK);
         }
-        if self.leg(id).is_some_and(|leg| leg.ears.tone_since().is_none()) {
+        if self.leg(id).is_some_and(|leg| leg.unsure_for() < TONE_LASTS) {
             self.hand_over_unsure(id);
         }
         if let Some(leg) = self.leg_mut(id) {

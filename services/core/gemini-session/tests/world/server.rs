@@ -50,6 +50,8 @@ pub struct Script {
     pub tone_until: Option<u64>,
     /// The tone comes with words.
     pub tone_speaks: bool,
+    /// Turns end in half a second of a tone.
+    pub turns_end_in_tone: bool,
     /// No words ever come.
     pub wordless: bool,
     /// Language of the words of the source.
@@ -353,12 +355,7 @@ impl Server {
             pcm.extend(coded(answer.filter(|_| !voiceless && !tone)));
         }
         if tone {
-            let step = std::f64::consts::TAU * 440.0 / 24_000.0;
-            let from = self.chunks * 5_760;
-            pcm = (0..5_760)
-                .map(|n| ((from + n) as f64 * step).sin() * 8_000.0)
-                .map(|sample| sample as i16)
-                .collect();
+            pcm = hum(self.chunks);
         }
         let words = |text: &str| Transcription {
             text: text.to_owned(),
@@ -409,6 +406,9 @@ impl Server {
             return;
         }
         let voiceless = self.past(now, self.script.voiceless_from);
+        let is_last = self.blocks.len() as u64 <= 2 * CHUNK_MS / 20;
+        let tone = self.past(now, self.script.tone_from) || is_last && self.script.turns_end_in_tone;
+        self.chunks += 1;
         let mut pcm = Vec::new();
         for _ in 0..CHUNK_MS / 20 {
             let block = self.blocks.pop_front().filter(|_| !voiceless);
@@ -416,12 +416,16 @@ impl Server {
                 block.map(|block| (block.phrase, block.number, block.number)),
             ));
         }
+        if tone {
+            pcm = hum(self.chunks);
+        }
+        let words = || Transcription {
+            text: " said".to_owned(),
+            ..Transcription::default()
+        };
         let content = ServerContent {
             parts: vec![sound(&pcm)],
-            output_transcription: Some(Transcription {
-                text: " said".to_owned(),
-                ..Transcription::default()
-            }),
+            output_transcription: (!self.script.wordless).then(words),
             ..ServerContent::default()
         };
         said.push(message(|it| it.content = Some(content)));
@@ -457,6 +461,16 @@ fn message(fill: impl FnOnce(&mut ServerMessage)) -> Said {
     let mut message = ServerMessage::default();
     fill(&mut message);
     Said::Message(Box::new(message))
+}
+
+/// The part of a tone that is the sound of this chunk.
+fn hum(chunk: u64) -> Vec<i16> {
+    let step = std::f64::consts::TAU * 440.0 / 24_000.0;
+    let from = chunk * 5_760;
+    (0..5_760)
+        .map(|n| ((from + n) as f64 * step).sin() * 8_000.0)
+        .map(|sample| sample as i16)
+        .collect()
 }
 
 fn sound(pcm: &[i16]) -> Part {

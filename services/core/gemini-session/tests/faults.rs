@@ -213,6 +213,7 @@ fn a_turn_that_ends_in_a_tone_loses_the_tone_and_one_that_ends_in_a_vowel_nothin
     };
     let tone = Script {
         tone_from: Some(0),
+        tone_until: Some(20_000),
         ..wordless()
     };
     assert!(2_000 <= noise_of(vowel));

@@ -140,6 +140,10 @@ impl Server {
         at.is_some_and(|at| self.opened_at + at <= now)
     }
 
+    fn is_tone(&self, now: u64) -> bool {
+        self.past(now, self.script.tone_from) && !self.past(now, self.script.tone_until)
+    }
+
     pub fn never_opens(&self) -> bool {
         self.script.never_opens
     }
@@ -341,7 +345,7 @@ impl Server {
     fn translate_chunk(&mut self, now: u64, said: &mut Vec<Said>) {
         let asr_only = self.past(now, self.script.asr_only_from);
         let voiceless = self.past(now, self.script.voiceless_from);
-        let tone = self.past(now, self.script.tone_from) && !self.past(now, self.script.tone_until);
+        let tone = self.is_tone(now);
         let wordless = self.script.wordless || tone && !self.script.tone_speaks;
         let hears = !self.blocks.is_empty();
         let at = self.next_chunk;
@@ -407,7 +411,7 @@ impl Server {
         }
         let voiceless = self.past(now, self.script.voiceless_from);
         let is_last = self.blocks.len() as u64 <= 2 * CHUNK_MS / 20;
-        let tone = self.past(now, self.script.tone_from) || is_last && self.script.turns_end_in_tone;
+        let tone = self.is_tone(now) || is_last && self.script.turns_end_in_tone;
         self.chunks += 1;
         let mut pcm = Vec::new();
         for _ in 0..CHUNK_MS / 20 {

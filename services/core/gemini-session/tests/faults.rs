@@ -198,26 +198,18 @@ fn a_tone_is_not_handed_over_but_what_words_come_with_is_and_what_is_over_before
 
 #[test]
 fn a_turn_that_ends_in_a_tone_loses_the_tone_and_one_that_ends_in_a_vowel_nothing() {
-    let noise_of = |script: Script| {
-        let mut it = world(12, dialogue(), 1, move |_, _| script.clone());
+    let noise_of = |tone_ms| {
+        let mut it = world(12, dialogue(), 2, move |_, _| Script {
+            tone_ends_turns_ms: tone_ms,
+            wordless: true,
+            ..Script::default()
+        });
         it.run_to_end();
         it.listener.noise_ms
     };
-    let wordless = || Script {
-        wordless: true,
-        ..Script::default()
-    };
-    let vowel = Script {
-        turns_end_in_tone: true,
-        ..wordless()
-    };
-    let tone = Script {
-        tone_from: Some(0),
-        tone_until: Some(20_000),
-        ..wordless()
-    };
-    assert!(2_000 <= noise_of(vowel));
-    assert_eq!(noise_of(tone), 0);
+    assert!(2_000 <= noise_of(480));
+    // A turn that is shorter than a second is no longer than a vowel.
+    assert!(noise_of(1_440) <= 1_000);
 }
 
 #[test]

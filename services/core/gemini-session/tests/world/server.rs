@@ -50,8 +50,8 @@ pub struct Script {
     pub tone_until: Option<u64>,
     /// The tone comes with words.
     pub tone_speaks: bool,
-    /// Turns end in half a second of a tone.
-    pub turns_end_in_tone: bool,
+    /// Turns end in so much of a tone.
+    pub tone_ends_turns_ms: u64,
     /// No words ever come.
     pub wordless: bool,
     /// Language of the words of the source.
@@ -138,10 +138,6 @@ impl Server {
 
     fn past(&self, now: u64, at: Option<u64>) -> bool {
         at.is_some_and(|at| self.opened_at + at <= now)
-    }
-
-    fn is_tone(&self, now: u64) -> bool {
-        self.past(now, self.script.tone_from) && !self.past(now, self.script.tone_until)
     }
 
     pub fn never_opens(&self) -> bool {
@@ -345,7 +341,7 @@ impl Server {
     fn translate_chunk(&mut self, now: u64, said: &mut Vec<Said>) {
         let asr_only = self.past(now, self.script.asr_only_from);
         let voiceless = self.past(now, self.script.voiceless_from);
-        let tone = self.is_tone(now);
+        let tone = self.past(now, self.script.tone_from) && !self.past(now, self.script.tone_until);
         let wordless = self.script.wordless || tone && !self.script.tone_speaks;
         let hears = !self.blocks.is_empty();
         let at = self.next_chunk;
@@ -410,8 +406,8 @@ impl Server {
             return;
         }
         let voiceless = self.past(now, self.script.voiceless_from);
-        let is_last = self.blocks.len() as u64 <= 2 * CHUNK_MS / 20;
-        let tone = self.is_tone(now) || is_last && self.script.turns_end_in_tone;
+        let left_ms = self.blocks.len() as u64 * 20;
+        let tone = left_ms <= self.script.tone_ends_turns_ms;
         self.chunks += 1;
         let mut pcm = Vec::new();
         for _ in 0..CHUNK_MS / 20 {

@@ -47,6 +47,7 @@ pub(crate) struct Ears {
     quiet_run: Option<MediaTime>,
     tone: Option<(f32, f32)>,
     tone_since: Option<Tick>,
+    tone_run: MediaTime,
     last_loud: Option<Tick>,
 }
 
@@ -61,7 +62,7 @@ impl Ears {
         }
         let level = level(&pcm);
         let loud = level > LOUD_LEVEL;
-        self.follow_tone(now, &pcm, rate_hz, level, loud);
+        self.follow_tone(now, &pcm, rate_hz, level, loud, length);
         // A tone answers nothing.
         let told = if self.tone_since.is_some() {
             MediaTime::ZERO
@@ -113,9 +114,11 @@ impl Ears {
         self.tone.is_some()
     }
 
-    /// How long it has been one tone.
-    pub(crate) fn tone_for(&self, now: Tick) -> Duration {
-        self.tone_since.map_or(Duration::ZERO, |since| now.since(since))
+    /// How much sound in a row has been one tone. The time that it took tells nothing: a vowel may end a turn, and
+    /// nothing come for long.
+    pub(crate) fn tone_for(&self) -> Duration {
+        self.tone_since
+            .map_or(Duration::ZERO, |_| self.tone_run.to_duration())
     }
 
     /// Since when it has been one tone.
@@ -128,7 +131,15 @@ impl Ears {
         self.tone_since = None;
     }
 
-    fn follow_tone(&mut self, now: Tick, pcm: &[i16], rate_hz: u32, level: f32, loud: bool) {
+    fn follow_tone(
+        &mut self,
+        now: Tick,
+        pcm: &[i16],
+        rate_hz: u32,
+        level: f32,
+        loud: bool,
+        length: MediaTime,
+    ) {
         let peak = pcm
             .iter()
             .map(|sample| f32::from(*sample).abs())
@@ -146,6 +157,9 @@ impl Ears {
             self.tone_since = None;
         } else if self.tone_since.is_none() {
             self.tone_since = Some(now);
+            self.tone_run = length;
+        } else {
+            self.tone_run = self.tone_run + length;
         }
     }
 }
@@ -222,14 +236,14 @@ mod tests {
         for quarter in 0..21 {
             told = told + ears.hear(at(quarter), &chunk(sine), 24_000).told;
         }
-        assert!(ears.tone_for(at(20)) >= Duration::from_millis(4700));
+        assert!(ears.tone_for() >= Duration::from_millis(4700));
         assert!(told.millis() <= 250, "{told:?}");
         ears.words();
-        assert_eq!(ears.tone_for(at(20)), Duration::ZERO);
+        assert_eq!(ears.tone_for(), Duration::ZERO);
         let mut ears = Ears::default();
         for quarter in 0..21 {
             ears.hear(at(quarter), &chunk(noise), 24_000);
         }
-        assert_eq!(ears.tone_for(at(20)), Duration::ZERO);
+        assert_eq!(ears.tone_for(), Duration::ZERO);
     }
 }

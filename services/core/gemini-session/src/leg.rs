@@ -102,7 +102,8 @@ pub(crate) struct Leg {
     pub(crate) ended_at: Option<Tick>,
     pub(crate) tail: MediaTime,
     pub(crate) ears: Ears,
-    /// Sound that may be the beginning of a tone, until something else comes; at most as much as the watchdog waits.
+    /// Sound that may be the beginning of a tone, until something else comes: at most a second, and once it is the same
+    /// tone at most as much as its watchdog waits.
     pub(crate) unsure: Vec<Speech>,
     pub(crate) debts: Debts,
     pub(crate) language: Option<String>,
@@ -381,7 +382,7 @@ impl Leg {
         if self.debts.empty_turns >= dogs.empty_turns {
             return Some(Watchdog::EmptyTurns);
         }
-        if self.ears.tone_for(now) >= dogs.tone {
+        if self.ears.tone_for() >= dogs.tone {
             return Some(Watchdog::Tone);
         }
         // One word without a sound is no fault; words that go on are.

@@ -231,6 +231,7 @@ impl Session {
         if self.closed {
             return;
         }
+        self.hand_over_vowels(now);
         self.check_legs(now);
         self.check_load(now);
         self.prove_by_age(now);

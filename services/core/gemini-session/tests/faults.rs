@@ -183,7 +183,18 @@ fn a_tone_is_not_handed_over_but_what_words_come_with_is_and_what_is_over_before
         wordless: true,
         ..script()
     };
-    for (script, least_ms, late_ms) in [(sung, 60_000, 3_500), (short, 2_800, 4_000)] {
+    let wavering = Script {
+        tone_wavers: true,
+        tone_until: Some(42_000),
+        wordless: true,
+        ..script()
+    };
+    let cases = [
+        (sung, 60_000, 3_500),
+        (short, 2_800, 4_000),
+        (wavering, 11_500, 2_000),
+    ];
+    for (script, least_ms, late_ms) in cases {
         let it = hums(script);
         assert_eq!(failed_by(&it, Cause::Silent(Watchdog::Tone)), Vec::<u64>::new());
         assert!(least_ms <= it.listener.noise_ms, "{}", it.listener.noise_ms);
@@ -194,6 +205,41 @@ fn a_tone_is_not_handed_over_but_what_words_come_with_is_and_what_is_over_before
         );
         assert_eq!(it.listener.problems, Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_vowel_is_heard_though_nothing_comes_behind_it() {
+    let vowel = || Script {
+        tone_until: Some(30_400),
+        ..Script::default()
+    };
+    let silence = Script {
+        silent_from: Some(30_400),
+        ..vowel()
+    };
+    let end = Script {
+        ends_at: Some(30_400),
+        ..vowel()
+    };
+    for (script, late_ms) in [(silence, 1_000), (end, 400)] {
+        let it = hums(script);
+        assert!(240 <= it.listener.noise_ms, "{}", it.listener.noise_ms);
+        let late = it.listener.noise_late_ms;
+        assert!(late <= late_ms, "{late}");
+    }
+}
+
+#[test]
+fn a_vowel_at_the_end_of_a_turn_is_no_tone_however_long_nothing_is_said_after_it() {
+    let phrases = [1_000, 20_000, 39_000].map(|start| Phrase { start, blocks: 150 });
+    let mut it = World::new(12, dialogue(), phrases.to_vec(), |_, _| Script {
+        tone_ends_turns_ms: 480,
+        wordless: true,
+        ..Script::default()
+    });
+    it.run_to_end();
+    assert_eq!(failed_by(&it, Cause::Silent(Watchdog::Tone)), Vec::<u64>::new());
+    assert!(900 <= it.listener.noise_ms, "{}", it.listener.noise_ms);
 }
 
 #[test]

@@ -113,6 +113,9 @@ impl Session {
         retry_after: Option<Duration>,
         alive_until: Tick,
     ) {
+        if cause != Cause::Silent(Watchdog::Tone) {
+            self.hand_over_vowel(id);
+        }
         let Some(index) = self.legs.iter().position(|leg| leg.id == id) else {
             return;
         };

@@ -17,7 +17,7 @@ const ANCHOR_QUIET: Duration = Duration::from_millis(1500);
 /// Silence of the model after which it is behind with nothing.
 const BEHIND_QUIET: Duration = Duration::from_secs(1);
 
-/// What lasts longer at the end of a turn is no vowel of its last word.
+/// What lasts longer is no vowel: a tone where it stays the same, a song or a siren where it does not.
 const TONE_LASTS: Duration = Duration::from_secs(1);
 
 const HELD_BACK: FragmentError = FragmentError {
@@ -168,7 +168,7 @@ impl Session {
         };
         let mut heard = leg.ears.hear(now, pcm, rate_hz);
         let pieces = std::mem::take(&mut heard.pieces).into_iter();
-        if leg.ears.tone_for(now) < longest_tone {
+        if leg.ears.tone_for() < longest_tone {
             leg.unsure.extend(pieces.map(|piece| Speech {
                 id: 0,
                 connection: id,
@@ -180,7 +180,8 @@ impl Session {
                 turn: evidence.turn,
             }));
         }
-        let may_be_tone = leg.ears.may_be_tone();
+        let may_be_tone =
+            leg.ears.may_be_tone() && (leg.ears.tone_since().is_some() || leg.unsure_for() < TONE_LASTS);
         if heard.loud {
             self.loud(now, id, &heard);
         }
@@ -196,6 +197,26 @@ impl Session {
             speech.id = self.next_speech;
             self.next_speech += 1;
             self.emit(id, Output::Speak(speech));
+        }
+    }
+
+    /// Hands over what was held back behind words that ended in a vowel: nothing more comes.
+    pub(super) fn hand_over_vowel(&mut self, id: ConnectionId) {
+        if self.leg(id).is_some_and(|leg| leg.unsure_for() < TONE_LASTS) {
+            self.hand_over_unsure(id);
+        }
+    }
+
+    /// The same for connections of which nothing is heard any more for now.
+    pub(super) fn hand_over_vowels(&mut self, now: Tick) {
+        let pause = self.config.lifetimes.drain_quiet;
+        let quiet = |leg: &&Leg| {
+            let quiet = leg.ears.quiet_for(now).is_some_and(|quiet| pause <= quiet);
+            quiet && !leg.unsure.is_empty()
+        };
+        let ids: Vec<ConnectionId> = self.legs.iter().filter(quiet).map(|leg| leg.id).collect();
+        for id in ids {
+            self.hand_over_vowel(id);
         }
     }
 
@@ -338,9 +359,7 @@ impl Session {
             let range = MediaRange::new(window.start, window.end.unwrap_or(window.cursor));
             self.fragments.lose(range, &HELD_BACK);
         }
-        if self.leg(id).is_some_and(|leg| leg.unsure_for() < TONE_LASTS) {
-            self.hand_over_unsure(id);
-        }
+        self.hand_over_vowel(id);
         if let Some(leg) = self.leg_mut(id) {
             // A turn that ends in a tone has nothing more to say.
             leg.unsure.clear();

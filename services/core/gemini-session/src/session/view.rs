@@ -38,6 +38,11 @@ impl Session {
         }
     }
 
+    /// Whether sound is held back because it may be the beginning of a tone.
+    pub fn is_unsure(&self) -> bool {
+        self.legs.iter().any(|leg| !leg.unsure.is_empty())
+    }
+
     fn state(&self) -> State {
         if self.closed {
             return State::Closed;

@@ -48,6 +48,8 @@ pub struct Script {
     pub tone_from: Option<u64>,
     /// The tone ends here.
     pub tone_until: Option<u64>,
+    /// The tone is now louder, now softer.
+    pub tone_wavers: bool,
     /// The tone comes with words.
     pub tone_speaks: bool,
     /// Turns end in so much of a tone.
@@ -355,7 +357,8 @@ impl Server {
             pcm.extend(coded(answer.filter(|_| !voiceless && !tone)));
         }
         if tone {
-            pcm = hum(self.chunks);
+            let softer = self.script.tone_wavers && self.chunks.is_multiple_of(2);
+            pcm = hum(self.chunks, if softer { 6_000.0 } else { 8_000.0 });
         }
         let words = |text: &str| Transcription {
             text: text.to_owned(),
@@ -417,7 +420,7 @@ impl Server {
             ));
         }
         if tone {
-            pcm = hum(self.chunks);
+            pcm = hum(self.chunks, 8_000.0);
         }
         let words = || Transcription {
             text: " said".to_owned(),
@@ -464,11 +467,11 @@ fn message(fill: impl FnOnce(&mut ServerMessage)) -> Said {
 }
 
 /// The part of a tone that is the sound of this chunk.
-fn hum(chunk: u64) -> Vec<i16> {
+fn hum(chunk: u64, level: f64) -> Vec<i16> {
     let step = std::f64::consts::TAU * 440.0 / 24_000.0;
     let from = chunk * 5_760;
     (0..5_760)
-        .map(|n| ((from + n) as f64 * step).sin() * 8_000.0)
+        .map(|n| ((from + n) as f64 * step).sin() * level)
         .map(|sample| sample as i16)
         .collect()
 }

@@ -237,7 +237,7 @@ impl Live {
                     self.machine.handle_timeout(now);
                     self.obey();
                 }
-                Happened::VoicePaused => self.end_voice(),
+                Happened::VoicePaused => self.end_voice_unless_unsure(),
                 Happened::SourcePaused => self.end_source(),
                 Happened::Told(_) | Happened::Done => {}
                 Happened::DrainBegan => self.begin_drain(),

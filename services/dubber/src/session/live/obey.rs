@@ -45,6 +45,15 @@ impl Live {
         }
     }
 
+    /// No sound came for a while: it is over, if none is held back that goes on with it.
+    pub(super) fn end_voice_unless_unsure(&mut self) {
+        if self.machine.is_unsure() {
+            self.voice_pause = Some(Instant::now() + VOICE_PAUSE);
+        } else {
+            self.end_voice();
+        }
+    }
+
     /// A sound is over: its end.
     pub(super) fn end_voice(&mut self) {
         self.voice_pause = None;

@@ -36,6 +36,9 @@ settings! {
         "Largest deviation of that age, by chance; a tenth of an age below 450s where it is unset";
     /// When the server closes a connection.
     SESSION_AGE_LIMIT = "WORKER_GEMINI_SESSION_AGE_LIMIT", "590s", "15s..24h", "Age at which the service closes a connection";
+    /// Whether handles are used.
+    RESUMPTION = "WORKER_GEMINI_RESUMPTION", "false", "true or false",
+        "Whether a lost connection is resumed by its handle. Fresh ones lose nothing: a translate model's resumption is unproven, and a dialogue model says its last turn again";
     /// Until a connection is open.
     WATCHDOG_UPGRADE = "WORKER_GEMINI_WATCHDOG_UPGRADE", "10s", "1s..1m", "A connection that is not open after so long has failed";
     /// Until its setup is confirmed.
@@ -61,6 +64,9 @@ settings! {
     WATCHDOG_VOICE = "WORKER_GEMINI_WATCHDOG_VOICE", "4s", "1s..2m", "Words that are said without sound for so long are a failure";
     /// A tone and no words.
     WATCHDOG_TONE = "WORKER_GEMINI_WATCHDOG_TONE", "5s", "1s..2m", "One tone without words for so long is a failure";
+    /// Turns without an answer.
+    WATCHDOG_EMPTY_TURNS = "WORKER_GEMINI_WATCHDOG_EMPTY_TURNS", "3", "1..100",
+        "So many turns in a row that a dialogue model leaves without sound are a failure";
     /// Not a frame.
     WATCHDOG_FRAME = "WORKER_GEMINI_WATCHDOG_FRAME", "60s", "5s..10m", "A connection without any frame for so long has failed; pings go at a third of it";
     /// Failures that open the breaker.
@@ -151,6 +157,7 @@ impl SessionSettings {
             Config::dialogue(model.clone(), instruction("", "es", None), USUAL_HOLD)
         };
         (base.budget_soft, base.budget_hard) = budgets;
+        base.resume = reader.flag(&RESUMPTION);
         read_lifetimes(reader, &mut base);
         read_watchdogs(reader, &mut base, translate);
         let breaker = &mut base.breaker;
@@ -304,6 +311,7 @@ fn read_watchdogs(reader: &mut Reader<'_>, base: &mut Config, translate: bool) {
     dogs.translation = reader.duration(&WATCHDOG_TRANSLATION, SECOND..=2 * MINUTE);
     dogs.voice = reader.duration(&WATCHDOG_VOICE, SECOND..=2 * MINUTE);
     dogs.tone = reader.duration(&WATCHDOG_TONE, SECOND..=2 * MINUTE);
+    dogs.empty_turns = reader.number(&WATCHDOG_EMPTY_TURNS, 1..=100);
     dogs.frame = reader.duration(&WATCHDOG_FRAME, 5 * SECOND..=10 * MINUTE);
     dogs.ping = dogs.frame / 3;
 }

@@ -60,6 +60,8 @@ fn what_somebody_set_holds_for_the_family_in_use() {
         ("WORKER_GEMINI_WATCHDOG_AFTER_GO_AWAY", "3s"),
         ("WORKER_GEMINI_BREAKER_IN_FLIGHT", "12s"),
         ("WORKER_GEMINI_WATCHDOG_FRAME", "30s"),
+        ("WORKER_GEMINI_WATCHDOG_EMPTY_TURNS", "2"),
+        ("WORKER_GEMINI_RESUMPTION", "true"),
     ];
     let usual = gemini_session::Watchdogs::default();
     let translate = plan(&set, &stream(10)).unwrap().config;
@@ -77,6 +79,8 @@ fn what_somebody_set_holds_for_the_family_in_use() {
         usual.after_go_away_translate
     );
     assert_eq!(dialogue.breaker.in_flight_max, Duration::from_secs(12));
+    assert!(dialogue.resume && translate.resume);
+    assert_eq!(dialogue.watchdogs.empty_turns, 2);
 }
 
 #[test]

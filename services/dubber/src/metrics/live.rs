@@ -30,6 +30,10 @@ pub struct Figures {
     pub latency_p95: Option<Duration>,
     /// Connections that are open or being opened.
     pub connections: usize,
+    /// Cost so far, US dollars.
+    pub cost_usd: f64,
+    /// Source that came so far.
+    pub dubbed: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +51,7 @@ pub struct LiveMetrics {
     backlog_seconds: Level,
     latency_p95_seconds: Level,
     connections_open: Gauge,
+    cost_usd_per_hour: Level,
     connections: Counter,
     rotations: Counter,
     replays: Counter,
@@ -136,6 +141,11 @@ impl LiveMetrics {
                 "provider_connections_open",
                 "Connections to the provider that are open or being opened",
                 Gauge::default(),
+            ),
+            cost_usd_per_hour: level(
+                r,
+                "provider_cost_usd_per_hour",
+                "Cost of a dubbed hour by the price table of the settings, US dollars: mean of the open sessions",
             ),
             connections: counter(
                 r,
@@ -235,6 +245,10 @@ impl LiveMetrics {
         let slowest = all().filter_map(|figures| figures.latency_p95).max();
         self.latency_p95_seconds
             .set(slowest.unwrap_or_default().as_secs_f64());
+        let hours = sum(|figures| figures.dubbed) / 3600.0;
+        let cost: f64 = all().map(|figures| figures.cost_usd).sum();
+        self.cost_usd_per_hour
+            .set(if hours > 0.0 { cost / hours } else { 0.0 });
         let connections = all().map(|figures| figures.connections).sum::<usize>();
         self.connections_open
             .set(i64::try_from(connections).unwrap_or(i64::MAX));
@@ -274,6 +288,8 @@ mod tests {
             backlog: time,
             latency_p95: Some(time),
             connections: 2,
+            cost_usd: 0.01,
+            dubbed: time,
         }
     }
 
@@ -292,6 +308,8 @@ mod tests {
             )
         };
         assert_eq!(seen(), (1, 1.75, 1.5));
+        // Two cents for 1.75 s of source.
+        assert!((live.cost_usd_per_hour.get() - 0.02 * 3600.0 / 1.75).abs() < 1e-9);
         drop(first);
         assert_eq!(seen(), (1, 0.25, 0.25));
         second.show(figures(BreakerState::HalfOpen, 500));

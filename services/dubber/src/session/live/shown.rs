@@ -95,7 +95,13 @@ impl Shown {
         let cost = now
             .nano_usd(&self.prices)
             .saturating_sub(before.nano_usd(&self.prices));
-        figures.push(KeyValue::new("dub.cost_usd", cost as f64 * NANO));
+        let sound = |of: fn(&Usage) -> Duration| of(&now).saturating_sub(of(&before)).as_secs_f64();
+        figures.extend([
+            KeyValue::new("dub.audio_sent_seconds", sound(Usage::sent)),
+            KeyValue::new("dub.audio_received_seconds", sound(Usage::received)),
+            KeyValue::new("dub.cost_usd", cost as f64 * NANO),
+            KeyValue::new("dub.cost_usd_per_hour", self.cost_usd_per_hour(&now)),
+        ]);
         self.traced = now;
         figures
     }
@@ -130,14 +136,28 @@ impl Shown {
             backlog: view.backlog,
             latency_p95: view.latency_p95,
             connections: view.connections,
+            cost_usd: self.cost_usd(usage),
+            dubbed: self.source.to_duration(),
         });
         self.counted = Some(view.clone());
         self.usage = usage.clone();
     }
 
-    fn usage_to_wire(&self, usage: &Usage) -> wire::Usage {
-        let cost_usd = usage.nano_usd(&self.prices) as f64 * NANO;
+    fn cost_usd(&self, usage: &Usage) -> f64 {
+        usage.nano_usd(&self.prices) as f64 * NANO
+    }
+
+    /// Of an hour of source.
+    fn cost_usd_per_hour(&self, usage: &Usage) -> f64 {
         let hours = self.source.to_duration().as_secs_f64() / 3600.0;
+        if hours > 0.0 {
+            self.cost_usd(usage) / hours
+        } else {
+            0.0
+        }
+    }
+
+    fn usage_to_wire(&self, usage: &Usage) -> wire::Usage {
         wire::Usage {
             tokens: usage
                 .all_tokens()
@@ -149,8 +169,8 @@ impl Shown {
                 .collect(),
             audio_sent: Some(duration_to_wire(usage.sent())),
             audio_received: Some(duration_to_wire(usage.received())),
-            cost_usd,
-            cost_usd_per_hour: if hours > 0.0 { cost_usd / hours } else { 0.0 },
+            cost_usd: self.cost_usd(usage),
+            cost_usd_per_hour: self.cost_usd_per_hour(usage),
         }
     }
 }

@@ -249,3 +249,39 @@ fn what_is_owed_and_asked_of_nobody_falls_back_and_what_follows_is_dubbed_by_the
     assert_eq!(all(&heard)[4..], [(15_400, 17_200)]);
     assert_eq!(placement.figures().speech_replaced_total, 1);
 }
+
+#[test]
+fn a_provider_that_was_sent_much_while_it_thought_is_behind_and_leaves_no_phrase_out() {
+    let mut placement = Placement::new(Config {
+        reach: ms(25_000),
+        hold: ms(15_000),
+        backlog_max: ms(4_000),
+    });
+    for phrase in 0..6 {
+        let from = 1_000 + 3_000 * phrase;
+        placement.phrase_ended(range(from, from + 2_000));
+        placement.speech(&piece(1, from + 1_200, from + 3_000));
+    }
+    for (from, until) in [(19_000, 21_000), (21_400, 23_400), (23_800, 27_800)] {
+        placement.phrase_ended(range(from, until));
+    }
+    placement.supersede(2, ms(18_900), ms(18_900));
+    // It answers 3 s after it is sent something, which is at twice the pace of speech; answers are 0.9 as long.
+    let sent_by = |passed: i64| ms(18_900 + 2 * passed);
+    for (from, until) in [(3_000, 4_800), (4_920, 6_720), (6_840, 10_440)] {
+        for at in (from..until).step_by(120) {
+            placement.speech(&Speech {
+                earliest: ms(18_900),
+                latest: sent_by(at),
+                ..piece(2, at, at + 120)
+            });
+        }
+    }
+    let (decisions, heard) = air(&mut placement, 0, 45_000);
+    let verdicts = decisions.iter().filter(|it| it.verdict != Verdict::Dubbed);
+    assert_eq!(verdicts.count(), 0, "{decisions:?}");
+    assert_eq!(
+        all(&heard)[6..],
+        [(19_000, 20_800), (21_400, 23_200), (23_800, 27_400)]
+    );
+}

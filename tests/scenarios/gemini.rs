@@ -1,15 +1,18 @@
 //! The dubber at Gemini Live's twin: sessions change and no phrase is lost, operators see what acts, and neither a key nor
 //! a word is written anywhere.
-use crate::inspection::{grpcurl_json, tool};
+use crate::inspection::{grpcurl_json, tag, tool};
 use dub_tests::twin::case::STREAM;
 use dub_tests::twin::programme::Shape;
 use dub_tests::twin::rotation::{self, End};
 use dub_tests::twin::{Case, Family, Programme};
 use dub_tests::{Live, http_get, processes};
+use gemini_twin::code::Cell;
+use gemini_twin::connection::fates::word;
 use local_stack::Stack;
 use local_stack::settings::Twin;
 use local_stack::tools::Tool;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const SECONDS: f64 = 75.0;
 /// A key that is nobody's, and easy to find.
 const KEY: &str = "a-key-that-is-nobodys-and-written-nowhere";
+/// More traces than a minute makes, and no more than Jaeger gives at once.
+const TRACES_MAX: usize = 10_000;
 
 fn programme() -> Arc<Programme> {
     let shape = Shape {
@@ -74,23 +79,88 @@ fn texts(folder: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// What nobody may write: the key, and what the twin lets both sides say.
-fn assert_says_nothing(place: &str, text: &str) {
-    for word in [
-        KEY,
-        "Frase ",
-        "puente",
-        "vamos a",
-        "hablar",
-        "old bridge",
-        "long river",
+/// The words of a text in small letters, each between two spaces.
+fn spaced(text: &str) -> String {
+    let small = text.to_lowercase();
+    let words = small.split(|letter: char| !letter.is_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!(" {} ", words.join(" "))
+}
+
+/// By what every piece of the twin's transcripts of a programme is found, be it heard or said: the beginning of a phrase,
+/// two words in a row, a long word, and a short one where it is a text by itself.
+fn transcribed(programme: &Programme) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let phrases = programme.phrases.iter();
+    for (phrase, language) in phrases.flat_map(|phrase| [(phrase, "en"), (phrase, "es")]) {
+        let said = |part: u8| {
+            let (number, parts) = (phrase.number, phrase.parts);
+            word(Cell { number, part, parts }, language).to_lowercase()
+        };
+        found.insert(spaced(&said(0)));
+        let rest: Vec<String> = (1..phrase.parts).map(said).collect();
+        found.extend(rest.windows(2).map(|pair| spaced(&pair.concat())));
+        for alone in &rest {
+            found.extend([format!("\"{alone}\""), format!("\\\"{alone}\\\"")]);
+            let alone = spaced(alone);
+            // The services' own words have "about" as well.
+            if alone.trim().chars().count() > 4 && alone != " about " {
+                found.insert(alone);
+            }
+        }
+    }
+    found
+}
+
+/// What nobody may write: the key, and what both sides say.
+fn assert_says_nothing(place: &str, text: &str, said: &BTreeSet<String>) {
+    assert!(!text.contains(KEY), "{place} says the key");
+    let (words, small) = (spaced(text), text.to_lowercase());
+    let found: Vec<&String> = said
+        .iter()
+        .filter(|it| words.contains(it.as_str()) || small.contains(it.as_str()))
+        .collect();
+    assert!(found.is_empty(), "{place} says {found:?}");
+}
+
+/// Spans of a service in what Jaeger answers.
+fn spans_of<'t>(traces: &'t Value, service: &str) -> Vec<&'t Value> {
+    let mut found = Vec::new();
+    for trace in traces["data"].as_array().into_iter().flatten() {
+        for span in trace["spans"].as_array().into_iter().flatten() {
+            let process = span["processID"].as_str().unwrap_or_default();
+            if trace["processes"][process]["serviceName"] == service {
+                found.push(span);
+            }
+        }
+    }
+    found
+}
+
+/// What was used and what it costs is on the spans, as numbers.
+fn assert_use_is_traced(spans: &[&Value]) {
+    for key in [
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "dub.audio_sent_seconds",
+        "dub.audio_received_seconds",
+        "dub.cost_usd",
+        "dub.cost_usd_per_hour",
     ] {
-        assert!(!text.contains(word), "{place} says {word:?}");
+        let tags: Vec<&Value> = spans.iter().filter_map(|span| tag(span, key)).collect();
+        let numbers: Vec<f64> = tags.iter().filter_map(|value| value.as_f64()).collect();
+        assert_eq!(numbers.len(), tags.len(), "{key} is no number: {tags:?}");
+        let sum: f64 = numbers.iter().sum();
+        eprintln!("spans: {key} on {} spans, {sum} in sum", numbers.len());
+        assert!(sum > 0.0, "{key}: {numbers:?}");
     }
 }
 
 #[tokio::test]
 async fn neither_the_key_nor_a_word_is_in_logs_traces_or_pages() {
+    let programme = programme();
+    let said = transcribed(&programme);
+    assert!(said.contains(" long river ") && said.contains(" largo río "));
     let dir = Live::folder("gemini-silence").unwrap();
     let scenario = dir.join("twin.toml");
     // A refused setup, a lost connection and an odd frame: what fails is what is written about most.
@@ -113,7 +183,7 @@ async fn neither_the_key_nor_a_word_is_in_logs_traces_or_pages() {
     tool(Tool::Jaeger);
     let live = Live::start_in(dir.clone(), builder).await.unwrap();
     let ports = live.stack.ports();
-    let mut publisher = live.publish(&programme().clip, &live.input(STREAM)).unwrap();
+    let mut publisher = live.publish(&programme.clip, &live.input(STREAM)).unwrap();
     live.running_worker(STREAM).await.unwrap();
     tokio::time::sleep(38 * SECOND).await;
     let session = &grpcurl_json(ports.dubber_grpc, "{}", "dub.v1.DubService/ListSessions")["sessions"][0];
@@ -126,16 +196,27 @@ async fn neither_the_key_nor_a_word_is_in_logs_traces_or_pages() {
             "{part} is not on the page of metrics:\n{page}"
         );
     }
-    assert_says_nothing("the page of metrics", &page);
-    assert_says_nothing("the session", &session.to_string());
+    let cost = live
+        .metric(ports.dubber_admin, "dubber_provider_cost_usd_per_hour")
+        .unwrap();
+    assert!(cost > 0.0, "{cost} USD an hour:\n{page}");
+    assert_says_nothing("the page of metrics", &page, &said);
+    assert_says_nothing("the session", &session.to_string(), &said);
     // Spans leave every few seconds.
     tokio::time::sleep(6 * SECOND).await;
     let mut spans = 0;
     for service in ["dubber", "media-edge", "orchestrator"] {
-        let path = format!("/api/traces?service={service}&limit=200&lookback=1h");
-        let traces = http_get(ports.jaeger, &path).unwrap();
-        spans += traces.matches("\"spanID\"").count();
-        assert_says_nothing(&format!("the trace of {service}"), &traces);
+        let path = format!("/api/traces?service={service}&limit={TRACES_MAX}&lookback=1h");
+        let answer = http_get(ports.jaeger, &path).unwrap();
+        assert_says_nothing(&format!("the traces of {service}"), &answer, &said);
+        let traces: Value = serde_json::from_str(&answer).unwrap();
+        let count = traces["data"].as_array().map_or(0, Vec::len);
+        assert!((1..TRACES_MAX).contains(&count), "{service}: {count} traces");
+        let of_service = spans_of(&traces, service);
+        spans += of_service.len();
+        if service == "dubber" {
+            assert_use_is_traced(&of_service);
+        }
     }
     let _ = publisher.ended();
     let journal = live.stack.twin_journal();
@@ -146,7 +227,7 @@ async fn neither_the_key_nor_a_word_is_in_logs_traces_or_pages() {
     live.stack.stop().await;
     let files = texts(&dir);
     for (path, text) in &files {
-        assert_says_nothing(&path.display().to_string(), text);
+        assert_says_nothing(&path.display().to_string(), text, &said);
     }
     let lines: usize = files.iter().map(|(_, text)| text.lines().count()).sum();
     eprintln!("silence: {} files, {lines} lines, {spans} spans", files.len());

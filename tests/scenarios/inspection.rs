@@ -138,7 +138,7 @@ async fn grpcurl_lists_the_services_and_shows_a_live_stream_worker_and_session()
 }
 
 /// A value of a list of key and value, as Jaeger writes tags.
-fn tag<'t>(span: &'t Value, key: &str) -> Option<&'t Value> {
+pub fn tag<'t>(span: &'t Value, key: &str) -> Option<&'t Value> {
     span["tags"]
         .as_array()?
         .iter()

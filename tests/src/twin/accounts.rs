@@ -10,6 +10,8 @@ const COUNTED_BEHIND_S: f64 = 5.0;
 const HEARD: f64 = 0.2;
 /// Share of a phrase from which on it is gone.
 const GONE: f64 = 0.5;
+/// Share of a phrase from which on it is heard in the original.
+const ORIGINAL: f64 = 0.5;
 
 /// A phrase that was not heard dubbed as a whole.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub struct Missed {
     pub airs_s: (f64, f64),
     /// Share of it that was heard neither dubbed nor in the original.
     pub lost: f64,
+    /// Share of it that was heard in the original.
+    pub original: f64,
 }
 
 /// What became of them, by their numbers.
@@ -27,6 +31,8 @@ pub struct Missed {
 pub struct Accounts {
     /// Heard in the original, or partly so.
     pub original: Vec<u16>,
+    /// Those of them that were mostly heard in the original, and of which the worker told nothing as they aired.
+    pub untold: Vec<u16>,
     /// Heard in the original but for some words.
     pub in_part: Vec<u16>,
     /// Left out, and counted as they aired.
@@ -36,14 +42,18 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Phrases in the order in which they aired, against when the worker counted what it left out. What is counted once
-    /// excuses one phrase.
-    pub fn of(missed: &[Missed], mut counted_s: Vec<f64>) -> Self {
+    /// Phrases in the order in which they aired, against when the worker counted what it left out, and what fell back.
+    /// What is counted once as left out excuses one phrase; what fell back once may be several, that the worker took for one.
+    pub fn of(missed: &[Missed], mut counted_s: Vec<f64>, fell_back_s: &[f64]) -> Self {
         counted_s.sort_by(f64::total_cmp);
         let mut accounts = Self::default();
         for phrase in missed {
             let window = phrase.airs_s.0 - COUNTED_BEFORE_S..=phrase.airs_s.1 + COUNTED_BEHIND_S;
             let list = if phrase.lost <= HEARD {
+                let is_told = fell_back_s.iter().any(|at_s| window.contains(at_s));
+                if ORIGINAL <= phrase.original && !is_told {
+                    accounts.untold.push(phrase.number);
+                }
                 &mut accounts.original
             } else if phrase.lost <= GONE {
                 &mut accounts.in_part
@@ -86,6 +96,7 @@ mod tests {
             number,
             airs_s: (from_s, from_s + 3.0),
             lost,
+            original: 1.0 - lost,
         }
     }
 
@@ -97,11 +108,12 @@ mod tests {
             missed(3, 30.0, 0.9),
             missed(4, 60.0, 0.9),
         ];
-        let accounts = Accounts::of(&phrases, vec![24.0, 31.0, 90.0]);
+        let accounts = Accounts::of(&phrases, vec![24.0, 31.0, 90.0], &[13.5]);
         assert_eq!(
             accounts,
             Accounts {
                 original: vec![1],
+                untold: Vec::new(),
                 in_part: vec![2],
                 left_out: vec![3],
                 unheard: vec![4],
@@ -112,8 +124,24 @@ mod tests {
     #[test]
     fn what_is_counted_once_excuses_one_phrase() {
         let phrases = [missed(1, 10.0, 1.0), missed(2, 13.0, 1.0), missed(3, 16.0, 1.0)];
-        let accounts = Accounts::of(&phrases, vec![18.5, 12.0]);
+        let accounts = Accounts::of(&phrases, vec![18.5, 12.0], &[]);
         assert_eq!((accounts.left_out, accounts.unheard), (vec![1, 2], vec![3]));
+    }
+
+    #[test]
+    fn what_is_heard_in_the_original_has_to_be_told_as_it_airs() {
+        let dubbed = Missed {
+            original: 0.2,
+            ..missed(4, 40.0, 0.1)
+        };
+        let phrases = [
+            missed(1, 10.0, 0.0),
+            missed(2, 13.0, 0.0),
+            missed(3, 30.0, 0.1),
+            dubbed,
+        ];
+        let accounts = Accounts::of(&phrases, Vec::new(), &[14.0, 50.0]);
+        assert_eq!((accounts.original, accounts.untold), (vec![1, 2, 3, 4], vec![3]));
     }
 
     #[test]

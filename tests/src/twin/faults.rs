@@ -234,10 +234,11 @@ impl Verdict<'_> {
         if self.air.heard.len() < 5 {
             self.say("hardly a phrase was judged");
         }
-        let is_missing = self.ran.journal.faults(self.plan.fault.name).is_empty();
-        let is_noted = !self.plan.scenario().contains("after") || self.ran.journal.first_harm_ms().is_some();
-        if is_missing && !is_noted {
-            self.say("the fault did not happen");
+        let is_noted = !self.ran.journal.faults(self.plan.fault.name).is_empty();
+        match (self.plan.is_evaded(), is_noted || self.ran.journal.refuses()) {
+            (false, false) => self.say("the fault did not happen"),
+            (true, true) => self.say("the fault was not evaded"),
+            (false, true) | (true, false) => {}
         }
     }
 

@@ -46,7 +46,24 @@ pub enum What {
     Else,
 }
 
+/// How the twin answers the close of a client.
+const NORMAL_CLOSURE: u64 = 1000;
+
 impl What {
+    /// The twin refused, closed or reset something, and the client did not ask for it.
+    fn is_harm(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Reset => true,
+            Self::Closed(code, _) => *code != NORMAL_CLOSURE,
+            Self::Opened
+            | Self::Fault(_)
+            | Self::Heard(..)
+            | Self::Omitted(_)
+            | Self::ClientClosed
+            | Self::Else => false,
+        }
+    }
+
     fn of(line: &Value) -> Self {
         let number = |key: &str| line[key].as_u64();
         let small = |key: &str| number(key).unwrap_or_default() as u8;
@@ -183,9 +200,14 @@ impl TwinJournal {
 
     /// When the twin first refused, closed or reset anything.
     pub fn first_harm_ms(&self) -> Option<f64> {
-        let is_harm =
-            |entry: &&Entry| matches!(entry.what, What::Refused(_) | What::Closed(..) | What::Reset);
-        self.entries.iter().find(is_harm).map(|entry| entry.at_ms)
+        let mut harms = self.entries.iter().filter(|entry| entry.what.is_harm());
+        harms.next().map(|entry| entry.at_ms)
+    }
+
+    /// Whether the twin refused an attempt or closed a connection. A reset may have been there to make room for an attempt.
+    pub fn refuses(&self) -> bool {
+        let is_refusal = |entry: &Entry| entry.what.is_harm() && entry.what != What::Reset;
+        self.entries.iter().any(is_refusal)
     }
 
     /// When the twin last refused, closed or reset anything between two moments.
@@ -193,7 +215,7 @@ impl TwinJournal {
         self.entries
             .iter()
             .filter(|entry| (from_ms..=to_ms).contains(&entry.at_ms))
-            .filter(|entry| matches!(entry.what, What::Refused(_) | What::Closed(..) | What::Reset))
+            .filter(|entry| entry.what.is_harm())
             .map(|entry| entry.at_ms)
             .next_back()
     }

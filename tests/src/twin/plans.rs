@@ -11,6 +11,9 @@ const QUOTA_S: f64 = 40.0;
 /// The longest first wait of the client for a quota.
 const QUOTA_WAIT_S: f64 = 78.0;
 
+/// The client presents handles.
+const RESUMES: &[(&str, &str)] = &[("WORKER_GEMINI_RESUMPTION", "true")];
+
 /// How one fault is drilled.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -81,6 +84,13 @@ impl Plan {
                 self.after_s = Some(38.0);
                 self.seconds = 60.0;
             }
+            // Who presents no handle never meets them.
+            "resume_ok"
+            | "resume_while_open"
+            | "resume_bad_handle"
+            | "poisoned_handle"
+            | "not_resumable_update"
+            | "setup_1007_generic" => self.settings = RESUMES,
             "quota_at_start" | "quota_midway" => self.lasts_s = Some(QUOTA_S),
             "http_429" => self.seconds = 50.0,
             "handover_replacement_fails" => self.seconds = 90.0,
@@ -98,10 +108,18 @@ impl Plan {
             }
             "usage_shapes" => self.seconds = 80.0,
             "middlebox_150s" => self.times = Some(2),
-            "no_handle_yet" => self.after_s = None,
+            "no_handle_yet" => {
+                self.after_s = None;
+                self.settings = RESUMES;
+            }
             "odd_shapes" | "unknowns" => self.after_s = Some(5.0),
             _ => {}
         }
+    }
+
+    /// Whether the client is to be gone before the fault comes.
+    pub fn is_evaded(&self) -> bool {
+        self.fault.name == "no_goaway_1011"
     }
 
     /// The scenario of the twin.
@@ -182,12 +200,13 @@ fn watchdog_s(name: &str, family: Family) -> f64 {
         "zero_audio" | "near_zero_audio" => 4.0,
         "no_target" => 10.0,
         "tone" => 5.0,
-        // Three windows of up to ten seconds, and the answers that they did not get.
-        "b_phantom_interrupt" | "b_rejected" => 35.0,
-        "b_interrupted" => 15.0,
+        // Three windows, and the answers that they did not get.
+        "b_phantom_interrupt" | "b_rejected" => 20.0,
+        // What was said of the window, and the one that is spoken meanwhile.
+        "b_interrupted" => 5.0,
         "slow_generation" => 20.0,
-        // Its buffers fill first.
-        "slow_server_reader" => 30.0,
+        // Send stall; its buffers fill first.
+        "slow_server_reader" => 10.0,
         "error_object" => 1.0,
         "no_handle_yet" => 5.0,
         "not_resumable_update" => 10.0,

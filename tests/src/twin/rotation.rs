@@ -15,6 +15,8 @@ use std::sync::Arc;
 const AGE_S: u32 = 30;
 /// Changes of the session in ten minutes.
 const ROTATIONS_MIN: f64 = 20.0;
+/// Where a connection dies with answers that it owes, they are many: the lag is up to three seconds.
+const LAG: &str = "lag = \"2500ms\"\njitter = \"500ms\"\n[dialogue]\nthink = \"2500ms\"\n";
 /// The drill's own length: twenty sessions of thirty seconds begin in it, and the last is over.
 pub const SECONDS: f64 = 650.0;
 
@@ -53,9 +55,9 @@ impl End {
         match self {
             Self::Age => "the client's own deadline, 30 s",
             Self::GoAway => "goAway at 25 s, close at 35 s",
-            Self::Reset => "reset at 28 s without goAway",
-            Self::Silence => "goAway at 25 s, then silence",
-            Self::Refused => "reset at 28 s, the handle is refused",
+            Self::Reset => "reset at 28 s without goAway; lag of 2 to 3 s",
+            Self::Silence => "goAway at 25 s, then silence; lag of 2 to 3 s, watchdog 1 s after a goAway",
+            Self::Refused => "reset at 28 s, the handle is refused; lag of 2 to 3 s",
         }
     }
 
@@ -80,10 +82,20 @@ impl End {
             Self::Refused => fault("resume_bad_handle", 28),
         };
         let (go_away, close) = life;
+        let lag = if self.is_orderly() { "" } else { LAG };
         format!(
             "hears = \"codes\"\n[life]\ngo_away_after = \"{go_away}s\"\nclose_after = \"{close}s\"\n\
-             [voice]\nlength_ratio = 0.9\n{fault}"
+             [voice]\nlength_ratio = 0.9\n{lag}{fault}"
         )
+    }
+
+    /// Settings of the client that this end is about.
+    fn settings(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Age | Self::GoAway | Self::Reset => None,
+            Self::Silence => Some(("WORKER_GEMINI_WATCHDOG_AFTER_GO_AWAY", "1s")),
+            Self::Refused => Some(("WORKER_GEMINI_RESUMPTION", "true")),
+        }
     }
 }
 
@@ -119,7 +131,11 @@ pub fn case(family: Family, end: End, programme: &Arc<Programme>, seconds: f64) 
         programme: Arc::clone(programme),
         seconds,
         scenario: end.scenario(),
-        settings: settings.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        settings: settings
+            .into_iter()
+            .chain(end.settings().map(|(key, value)| (key, value.to_owned())))
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
     }
 }
 

@@ -117,6 +117,17 @@ pub async fn request<S: AsyncRead + Unpin>(stream: &mut S) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
+/// The answer to a request for a WebSocket that makes one.
+pub fn switched(head: &str) -> String {
+    let key = head.to_ascii_lowercase().find("sec-websocket-key: ").unwrap() + 19;
+    let key = head[key..].split("\r\n").next().unwrap();
+    let accept = derive_accept_key(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
 /// A server that answers each request with a text and leaves.
 pub struct Scripted {
     address: SocketAddr,
@@ -175,15 +186,8 @@ impl Upgrading {
         tasks.spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let head = request(&mut stream).await.unwrap();
-            let key = head.to_ascii_lowercase().find("sec-websocket-key: ").unwrap() + 19;
-            let key = head[key..].split("\r\n").next().unwrap();
-            let accept = derive_accept_key(key.as_bytes());
-            let text = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
-            );
             // In one piece: what follows the head must not be lost.
-            let all = [text.as_bytes(), &bytes].concat();
+            let all = [switched(&head).as_bytes(), &bytes].concat();
             stream.write_all(&all).await.unwrap();
             let _ = stream.read_to_end(&mut Vec::new()).await;
         });

@@ -3,10 +3,16 @@
 #![allow(clippy::disallowed_methods, reason = "a test owns the task that it joins")]
 
 mod faults;
+#[path = "../dial/place.rs"]
+#[allow(dead_code, reason = "each test file takes its part")]
+mod place;
+mod process;
 mod programme;
+mod repeating;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
+mod unknown;
 
 use dub_proto::dub::v1::{EventKind, Session, SettlementStatus, TextSide};
 use media_types::MediaTime;

@@ -2,7 +2,7 @@
 
 mod acts;
 mod dialogue;
-mod fates;
+pub mod fates;
 mod intake;
 pub mod manner;
 mod translate;

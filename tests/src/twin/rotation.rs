@@ -15,8 +15,11 @@ use std::sync::Arc;
 const AGE_S: u32 = 30;
 /// Changes of the session in ten minutes.
 const ROTATIONS_MIN: f64 = 20.0;
-/// Where a connection dies with answers that it owes, they are many: the lag is up to three seconds.
-const LAG: &str = "lag = \"2500ms\"\njitter = \"500ms\"\n[dialogue]\nthink = \"2500ms\"\n";
+/// Where a connection dies it owes many answers: the lag is up to three seconds. It is no longer when the next one dies,
+/// because the provider has caught up by then.
+const DYING: &str =
+    "length_ratio = 0.8\nlag = \"2500ms\"\njitter = \"500ms\"\n[dialogue]\nthink = \"2500ms\"\n";
+const ORDERLY: &str = "length_ratio = 0.9\n";
 /// The drill's own length: twenty sessions of thirty seconds begin in it, and the last is over.
 pub const SECONDS: f64 = 650.0;
 
@@ -82,10 +85,10 @@ impl End {
             Self::Refused => fault("resume_bad_handle", 28),
         };
         let (go_away, close) = life;
-        let lag = if self.is_orderly() { "" } else { LAG };
+        let voice = if self.is_orderly() { ORDERLY } else { DYING };
         format!(
             "hears = \"codes\"\n[life]\ngo_away_after = \"{go_away}s\"\nclose_after = \"{close}s\"\n\
-             [voice]\nlength_ratio = 0.9\n{lag}{fault}"
+             [voice]\n{voice}{fault}"
         )
     }
 

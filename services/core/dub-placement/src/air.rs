@@ -1,5 +1,6 @@
 //! What begins to air: phrases decided for good, and their dubs put on the air's timeline.
 mod decisions;
+mod taking_up;
 
 use crate::align::Run;
 use crate::atoms::STEP;
@@ -64,7 +65,11 @@ impl Placement {
         self.tell_parts(until, &mut out);
         for _ in 0..EVENTS_MAX {
             self.replan();
-            match self.go_on(until) {
+            let mut track = self.take_up(until);
+            if track == Track::Free {
+                track = self.go_on(until);
+            }
+            match track {
                 Track::Again => continue,
                 Track::Busy => break,
                 Track::Free => {}

@@ -285,3 +285,28 @@ fn a_provider_that_was_sent_much_while_it_thought_is_behind_and_leaves_no_phrase
         [(19_000, 20_800), (21_400, 23_200), (23_800, 27_400)]
     );
 }
+
+#[test]
+fn a_dub_that_broke_off_goes_on_with_what_a_newer_line_says_of_its_phrase_while_it_airs() {
+    for (comes, airs) in [
+        // While the first part airs, in time for the rest.
+        (15_500, vec![(14_520, 18_520)]),
+        // Too late.
+        (19_100, vec![(14_520, 16_520)]),
+    ] {
+        let mut placement = answered();
+        placement.phrase_ended(range(13_000, 17_500));
+        placement.speech(&voice(1, 14_200, 0, 2_000));
+        placement.supersede(2, ms(12_900), ms(12_900));
+        let (_, mut heard) = air(&mut placement, 0, comes);
+        placement.speech(&Speech {
+            earliest: ms(12_900),
+            ..voice(2, 20_000, 0, 4_000)
+        });
+        let (decisions, later) = air(&mut placement, comes, 30_000);
+        for part in later.within(range(0, 30_000)) {
+            heard.insert(part);
+        }
+        assert_eq!(all(&heard)[4..], airs, "{decisions:?}");
+    }
+}

@@ -67,7 +67,7 @@ settings! {
     MAX_INFLIGHT "WORKER_MAX_INFLIGHT" "5" "1..16"
         "Most unanswered source speech, in fragments.";
     DUB_BACKLOG_MAX "WORKER_DUB_BACKLOG_MAX" "4s" "0s..30s"
-        "How far behind its own phrase a dub may start; phrases that would start later are dropped whole.";
+        "How far behind its own phrase a dub may start; phrases that would start later are dropped whole, unless they end in time.";
     VIDEO_MODE "WORKER_VIDEO_MODE" "copy" "copy"
         "Video is passed through untouched.";
     PCM_FORMAT "WORKER_AUDIO_PCM_FORMAT" "s16le" "s16le"

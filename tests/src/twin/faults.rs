@@ -312,6 +312,9 @@ impl Verdict<'_> {
         if self.ran.seen.breaker_open_ms(self.struck_ms).is_none() {
             self.say("the breaker did not open");
         }
+        if self.ran.seen.in_flight_max_s <= 0.0 {
+            self.say("nothing was seen in flight");
+        }
         let over_ms = self.ran.journal.last_harm_ms(self.struck_ms, f64::MAX);
         self.back_within(&[over_ms.unwrap_or(self.struck_ms)], self.plan.recovers_s());
     }

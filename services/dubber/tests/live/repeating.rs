@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 
-/// The first request is refused, the second gets an error object, the third is closed, each with the key in its words.
+/// The first request is refused, the second gets an unknown field and an error object, the third is closed, each with the key in its words.
 /// All that follow are the twin's.
 pub struct Repeating {
     pub url: String,
@@ -52,7 +52,11 @@ async fn answer(mut stream: TcpStream, head: String, asked: u32, twin: String) {
             let head = format!("HTTP/1.1 503 Service Unavailable\r\nContent-Length: {length}\r\n\r\n");
             (head + &complaint).into_bytes()
         }
-        2 => [switched(&head).into_bytes(), frame(TEXT, complaint.as_bytes())].concat(),
+        2 => {
+            let unknown = json!({KEY: true}).to_string();
+            let frames = [unknown, complaint].map(|text| frame(TEXT, text.as_bytes()));
+            [switched(&head).into_bytes(), frames.concat()].concat()
+        }
         3 => {
             let bye = [&1011_u16.to_be_bytes()[..], words.as_bytes()].concat();
             [switched(&head).into_bytes(), frame(CLOSE, &bye)].concat()

@@ -195,11 +195,15 @@ impl Live {
             What::Opened => self.tell(Fact::ConnectionOpened { connection }),
             What::Written => self.tell(Fact::MessageWritten { connection }),
             What::Said { message, unknown } => {
-                self.reports.unknown(&self.who, unknown);
+                // Words of the server may repeat a key.
+                let target = self.links.target();
+                let paths = unknown.iter().map(|path| target.redact(path)).collect();
+                self.reports.unknown(&self.who, paths);
                 self.tell(Fact::MessageReceived { connection, message });
             }
             What::Frame { problem } => {
                 if let Some(problem) = problem {
+                    let problem = self.links.target().redact(&problem);
                     self.reports.nonsense(&self.who, connection, &problem);
                 }
                 self.tell(Fact::FrameReceived { connection });

@@ -146,6 +146,9 @@ impl Lane {
         let sounds = self.sounds();
         let spoken = spoken(phrases, time.live);
         let head = self.head.map(|dub| self.view(&dub, phrases));
+        let anew = 0 < self.connection && time.live < self.from + CATCHING_UP;
+        // Nothing is overdue of who has not been sent it.
+        let sent = self.atoms.list.back().map(|atom| atom.latest.1);
         let scene = Scene {
             sounds: &sounds,
             phrases: &spoken,
@@ -156,9 +159,9 @@ impl Lane {
             arriving: arriving || time.until.is_some(),
             until: time.until.map(seconds),
             from: (0 < self.connection).then(|| seconds(self.from)),
-            anew: 0 < self.connection && time.live < self.from + CATCHING_UP,
+            anew,
             age_max: time.age_max,
-            now: seconds(time.now),
+            now: seconds(sent.filter(|_| anew).unwrap_or(time.now)),
         };
         self.plan = scene.align();
     }

@@ -18,7 +18,7 @@ const ROTATIONS_MIN: f64 = 20.0;
 /// Where a connection dies it owes many answers: the lag is up to three seconds. It is no longer when the next one dies,
 /// because the provider has caught up by then.
 const DYING: &str =
-    "length_ratio = 0.8\nlag = \"2500ms\"\njitter = \"500ms\"\n[dialogue]\nthink = \"2500ms\"\n";
+    "length_ratio = 0.85\nlag = \"2500ms\"\njitter = \"500ms\"\n[dialogue]\nthink = \"2500ms\"\n";
 const ORDERLY: &str = "length_ratio = 0.9\n";
 /// The drill's own length: twenty sessions of thirty seconds begin in it, and the last is over.
 pub const SECONDS: f64 = 650.0;

@@ -377,3 +377,57 @@ fn no_answer_reaches_over_source_that_nobody_heard() {
     };
     assert_eq!(runs_of(&scene), [(0, 0, 0, 1), (0, 1, 2, 1)]);
 }
+
+#[test]
+fn what_was_not_sent_yet_is_not_overdue() {
+    let phrases = [
+        spoken(162.6, 166.08),
+        spoken(166.44, 167.5),
+        spoken(168.06, 169.24),
+        spoken(169.9, 172.1),
+    ];
+    let beliefs = Beliefs {
+        lag: 2.0,
+        lag_spread: 0.5,
+        tail: 1.76,
+        tail_spread: 0.4,
+        ratio: -0.23,
+        ratio_spread: 0.2,
+        extra_phrase: 3.4,
+    };
+    let head = Head {
+        phrase: Some(0),
+        start: 167.29,
+        end: 170.01,
+        length: 2.72,
+        from: 162.59,
+        earliest: 162.82,
+        latest: 172.46,
+        turn: None,
+        phrases: 1,
+        behind_max: 2.94,
+        leapt: 0.0,
+        done: false,
+        mid: false,
+    };
+    // The answer to the second phrase begins; its connection is sent source from 162.35 s on at twice the pace of speech.
+    let mut next = sound(171.77, 171.85, 0.11);
+    (next.leapt, next.latest) = (4.58, (172.85, 172.85));
+    let answered = |now: f64| {
+        let scene = Scene {
+            sounds: &[next],
+            phrases: &phrases,
+            head: Some(head),
+            beliefs: &beliefs,
+            arriving: true,
+            anew: true,
+            until: None,
+            from: Some(162.35),
+            age_max: 11.0,
+            now,
+        };
+        scene.align().last().map(|run| run.phrase)
+    };
+    // How far it was sent, and how far the source has come.
+    assert_eq!((answered(172.85), answered(175.24)), (Some(1), Some(2)));
+}

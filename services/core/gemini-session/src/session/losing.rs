@@ -9,27 +9,24 @@ use std::time::Duration;
 /// Pause between two phrases that are told apart.
 pub(super) const PHRASE_PAUSE: MediaTime = MediaTime::from_millis(200);
 
-/// Longest sound before a phrase that is sent again with it.
+/// Longest sound before a phrase that is sent with it, and before one that is sent again: a detector hears an onset under
+/// music a third of a second late, and of what was begun before nothing is known any more.
 pub(super) const LEAD_IN: MediaTime = MediaTime::from_millis(250);
+const LEAD_IN_AGAIN: MediaTime = MediaTime::from_millis(400);
 
 /// Shortest wait that a server's own word is taken for.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// The sound before a phrase that begins at `onset`: a detector hears an onset late, and the first word must not be cut.
-/// Half of the pause belongs to the phrase before.
+/// A quarter of the pause belongs to the phrase before, whose end is heard late as well.
 fn before_onset(phrases: &[MediaRange], onset: MediaTime) -> MediaTime {
     if !phrases.iter().any(|phrase| phrase.start == onset) {
         return onset;
     }
     let before = phrases.iter().rev().find(|phrase| phrase.end <= onset);
-    let half = before.map_or(MediaTime::ZERO, |before| {
-        MediaTime::from_frames((onset - before.end).frames() / 2)
+    let lead = before.map_or(LEAD_IN_AGAIN, |before| {
+        MediaTime::from_frames((onset - before.end).frames() / 4 * 3).min(LEAD_IN_AGAIN)
     });
-    let lead = if before.is_some() {
-        half.min(LEAD_IN)
-    } else {
-        LEAD_IN
-    };
     onset - lead
 }
 

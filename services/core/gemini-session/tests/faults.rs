@@ -360,6 +360,31 @@ fn speech_in_flight_past_its_limit_opens_the_breaker() {
 }
 
 #[test]
+fn a_connection_that_leaves_a_replay_unanswered_is_exchanged_before_the_provider_is_left_alone() {
+    for seed in 40..50 {
+        let mut it = world(seed, translate(), 2, |number, _| Script {
+            lag_ms: Some(2_000),
+            ends_at: (number == 1).then_some(30_000),
+            asr_only_from: (number == 2).then_some(0),
+            ..Script::default()
+        });
+        it.run_to_end();
+        let opened = |event: &Event| {
+            matches!(
+                event,
+                Event::Breaker {
+                    state: BreakerState::Open,
+                    ..
+                }
+            )
+        };
+        assert_eq!(it.count(opened), 0, "seed {seed}: {:#?}", it.events);
+        let failed = failed_by(&it, Cause::Silent(Watchdog::Answer));
+        assert_eq!(failed.len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn what_was_sent_and_received_is_counted_and_priced() {
     for (config, minutes) in [(translate(), 3), (dialogue(), 3)] {
         let mut it = world(18, config, minutes, |_, _| Script::default());

@@ -14,6 +14,9 @@ pub(super) const PHRASE_PAUSE: MediaTime = MediaTime::from_millis(200);
 pub(super) const LEAD_IN: MediaTime = MediaTime::from_millis(250);
 const LEAD_IN_AGAIN: MediaTime = MediaTime::from_millis(400);
 
+/// Until a watchdog has seen what is wrong with a connection that is sent source at once.
+const WATCHED: Duration = Duration::from_millis(1_500);
+
 /// Shortest wait that a server's own word is taken for.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
@@ -315,9 +318,12 @@ impl Session {
 
     /// Leaves a provider alone that answers too slowly, or not at all.
     pub(super) fn check_load(&mut self, now: Tick) {
+        // What is sent again is much at once, and whether it is answered the watchdog tells first: another connection may
+        // answer what this one does not.
+        let grace = self.config.pace.replay_max + WATCHED;
         let replaying = self
             .live_leg()
-            .is_none_or(|leg| now.since(leg.phase_since) < self.config.pace.replay_max);
+            .is_none_or(|leg| now.since(leg.phase_since) < grace);
         let in_flight = if replaying {
             Duration::ZERO
         } else {

@@ -45,6 +45,9 @@ pub(crate) const QUEUES: f64 = 0.25;
 const GAP_FREE: f64 = 0.16;
 const GAP_MAX: f64 = 1.5;
 const GAP_PRICE: f64 = 2.0 / 0.3;
+/// A pause of who has fallen behind by more than this, in seconds, is one between two answers rather than one inside.
+const BEHIND: f64 = 0.5;
+const NEXT_BEGINS: f64 = 0.5;
 /// A detector makes one long phrase of several short ones, with pauses that its answer has too: what one costs at most.
 const GAP_LONG: f64 = 3.0;
 const LONG: f64 = 5.0;
@@ -233,6 +236,11 @@ impl Stretch {
         // What is sent faster than it is spoken leaves the provider further behind with every word.
         if sound.queues() {
             self.behind += (sound.start - self.end - sound.gap).max(0.0);
+        }
+        // Who has fallen behind pauses between answers, and is late for whatever he says.
+        if self.paced && sound.queues() && BEHIND < sound.leapt {
+            self.gaps += NEXT_BEGINS;
+            self.gaps_long += NEXT_BEGINS;
         }
         self.end = sound.end();
         self.last = sound.start;

@@ -431,3 +431,53 @@ fn what_was_not_sent_yet_is_not_overdue() {
     // How far it was sent, and how far the source has come.
     assert_eq!((answered(172.85), answered(175.24)), (Some(1), Some(2)));
 }
+
+#[test]
+fn who_has_fallen_behind_pauses_between_answers_rather_than_inside() {
+    let phrases = [
+        spoken(14.56, 19.04),
+        spoken(19.4, 21.12),
+        spoken(21.44, 25.08),
+        spoken(25.64, 28.04),
+    ];
+    let estimates = Estimates::default();
+    let head = Head {
+        phrase: Some(0),
+        start: 16.39,
+        end: 20.19,
+        length: 3.8,
+        from: 14.76,
+        earliest: 14.76,
+        latest: 24.16,
+        turn: None,
+        phrases: 1,
+        behind_max: 0.63,
+        leapt: 0.0,
+        done: false,
+        mid: false,
+    };
+    // Sent again at twice the pace of speech: between the sounds its clock leaps.
+    let leapt = |start: f64, end: f64, leapt: f64| Sound {
+        leapt,
+        ..sound(start, end, 0.11)
+    };
+    let sounds = [leapt(23.15, 24.57, 3.48), leapt(26.33, 26.56, 5.13)];
+    let scene = Scene {
+        sounds: &sounds,
+        phrases: &phrases,
+        head: Some(head),
+        beliefs: estimates.beliefs(),
+        arriving: true,
+        anew: true,
+        until: None,
+        from: Some(14.56),
+        age_max: 11.0,
+        now: 27.57,
+    };
+    let runs = scene.align();
+    let answers: Vec<_> = runs
+        .iter()
+        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
+        .collect();
+    assert_eq!(answers, [(0, 0, 0, 1), (0, 1, 1, 1), (1, 1, 2, 1)]);
+}

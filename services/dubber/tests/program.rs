@@ -5,21 +5,12 @@ mod support;
 
 use dub_proto::media::v1::TraceContext;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use support::{FRAMES, open, pcm, stream};
-
-fn dubber() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dubber"));
-    command
-        .env_clear()
-        .env("DUBBER_GRPC_ADDR", "127.0.0.1:0")
-        .env("DUBBER_ADMIN_ADDR", "127.0.0.1:0");
-    command
-}
+use std::process::Stdio;
+use support::{FRAMES, field, open, pcm, program, stream, terminate};
 
 #[test]
 fn wrong_settings_are_all_named_and_the_exit_code_is_64() {
-    let output = dubber()
+    let output = program()
         .env("WORKER_STS_PROVIDER", "gemini")
         .env("DUBBER_MOCK_MODE", "fixtures")
         .env("DUBBER_MOCK_FIXTURES_DIR", "/nowhere/at/all")
@@ -42,7 +33,7 @@ fn wrong_settings_are_all_named_and_the_exit_code_is_64() {
 fn a_port_in_use_is_refused_with_its_setting() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = dubber().env("DUBBER_GRPC_ADDR", &address).output().unwrap();
+    let output = program().env("DUBBER_GRPC_ADDR", &address).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -54,7 +45,7 @@ fn a_port_in_use_is_refused_with_its_setting() {
 
 #[test]
 fn it_warns_once_without_a_provider_and_stops_with_0_on_sigterm() {
-    let mut child = dubber().stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = program().stdout(Stdio::piped()).spawn().unwrap();
     let mut warnings = 0;
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for line in lines.by_ref() {
@@ -65,11 +56,7 @@ fn it_warns_once_without_a_provider_and_stops_with_0_on_sigterm() {
         }
     }
     assert_eq!(warnings, 1);
-    let killed = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    terminate(&child);
     // Reading to the end keeps the program from meeting a closed pipe.
     let rest = lines.map_while(Result::ok).count();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest} lines followed");
@@ -77,7 +64,7 @@ fn it_warns_once_without_a_provider_and_stops_with_0_on_sigterm() {
 
 #[tokio::test]
 async fn the_log_line_of_a_fragment_carries_its_trace_and_its_session() {
-    let mut child = dubber()
+    let mut child = program()
         .env("LOG_LEVEL", "debug")
         .stdout(Stdio::piped())
         .spawn()
@@ -86,12 +73,7 @@ async fn the_log_line_of_a_fragment_carries_its_trace_and_its_session() {
         .lines()
         .map_while(Result::ok);
     let bound = lines.find(|line| line.contains("grpc_addr")).unwrap();
-    let address = bound
-        .split("\"grpc_addr\":\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next())
-        .unwrap();
-    let mut dub = stream(address.parse().unwrap()).await;
+    let mut dub = stream(field(&bound, "grpc_addr").parse().unwrap()).await;
     dub.say(open("derby")).await;
     let session_id = dub.opened().await.session_id;
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
@@ -114,11 +96,7 @@ async fn the_log_line_of_a_fragment_carries_its_trace_and_its_session() {
     ] {
         assert!(line.contains(part), "{part} is missing in {line}");
     }
-    let killed = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    terminate(&child);
     lines.count();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -58,6 +58,12 @@ fn namespace(pid: u32) -> std::io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/ns/pid"))
 }
 
+/// A path inside the container of a process, as this machine reaches it.
+pub fn inside(pid: u32, path: &str) -> PathBuf {
+    let root = PathBuf::from("/proc").join(pid.to_string()).join("root");
+    root.join(path.trim_start_matches('/'))
+}
+
 /// A file of a process's folder, as text.
 pub fn text(pid: u32, name: &str) -> Result<String> {
     let path = format!("/proc/{pid}/{name}");

@@ -3,7 +3,7 @@
 use super::Bench;
 use super::container::Container;
 use super::needle::Needle;
-use super::procfs::members;
+use super::procfs::{inside, members};
 use super::project::Setup;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ fn canary() -> String {
 fn dubber_reads_it(bench: &mut Bench, canary: &str) -> Result<()> {
     for container in bench.project.containers()? {
         let service = container.service().to_owned();
-        let path = PathBuf::from(format!("/proc/{}/root", container.pid())).join(INSIDE);
+        let path = inside(container.pid(), INSIDE);
         let has = std::fs::read_to_string(&path).is_ok_and(|text| text == canary);
         let may = service == READER;
         let word = |is: bool| if is { "there" } else { "not there" };

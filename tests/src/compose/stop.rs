@@ -3,6 +3,7 @@
 use super::Bench;
 use super::air::{OnAir, SECOND};
 use super::container::Container;
+use super::procfs::inside;
 use super::project::Setup;
 use super::verdicts::Table;
 use super::volumes::{Volume, of_config};
@@ -233,8 +234,8 @@ fn seen_inside(bench: &Bench, volume: &Volume) -> Result<()> {
     let folder = container
         .mount_of(&volume.full_name)
         .context("it is not mounted")?;
-    let path = format!("/proc/{}/root{folder}/{PROOF}", container.pid());
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let path = inside(container.pid(), folder).join(PROOF);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     anyhow::ensure!(text == volume.full_name, "it says {text:?}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::Bench;
 use super::air::{SECOND, START, leave, read};
+use super::procfs::inside;
 use super::programme::GAP_MS;
 use super::project::Setup;
 use super::undone;
@@ -21,10 +22,14 @@ const FILE: &str = "deploy/docker-compose.twin.yml";
 const SERVICE: &str = "gemini-twin";
 /// Certificates of a company's proxy, as far as a container can tell.
 const BUNDLE: &str = "# a bundle of no certificate\n";
+/// Where the dubber reads the certificates that it trusts.
+const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// The stream.
 const ID: &str = "twin";
-/// Seconds of the programme.
+/// Seconds of the programme that are judged.
 const SECONDS: u32 = 45;
+/// Behind them more is published, so that the reader leaves before the stream ends.
+const MORE: u32 = 4;
 /// How long a session may take to be listed.
 const LISTED: Duration = Duration::from_secs(10);
 
@@ -43,12 +48,13 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
     undone::judge(bench, &container)?;
     trusts(bench)?;
     let shape = Shape {
-        seconds: SECONDS + 5,
+        seconds: SECONDS + MORE + 1,
         hole: None,
     };
     let programme = Programme::get(shape)?;
     bench.verdicts.step(&format!(
-        "publishing {SECONDS} s of coded phrases to live/{ID}/in and reading live/{ID}/out"
+        "publishing {} s of coded phrases to live/{ID}/in and reading live/{ID}/out",
+        SECONDS + MORE
     ));
     let recording = recorded(bench, &programme).await?;
     bench.verdicts.step("listening to what was recorded");
@@ -58,7 +64,7 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
 /// The dubber trusts whom the bundle says; the twin is called without TLS and does not ask.
 fn trusts(bench: &mut Bench) -> Result<()> {
     let pid = bench.project.container("dubber")?.pid();
-    let found = std::fs::read_to_string(format!("/proc/{pid}/root/etc/ssl/certs/ca-certificates.crt"))?;
+    let found = std::fs::read_to_string(inside(pid, ROOTS))?;
     let words = if found == BUNDLE { "the bundle's" } else { "others" };
     bench.verdicts.bar(
         "certificates of the dubber",
@@ -73,7 +79,7 @@ async fn recorded(bench: &mut Bench, programme: &Programme) -> Result<Recording>
     let hold = SECOND * Family::Translate.hold_s();
     let reader = read(bench, ID, "twin-out", hold + START)?;
     let options = PublishOptions {
-        seconds: Some(f64::from(SECONDS)),
+        seconds: Some(f64::from(SECONDS + MORE)),
         log: Some(bench.project.dir.join("twin-publisher.log")),
         ..PublishOptions::default()
     };
@@ -88,11 +94,16 @@ async fn recorded(bench: &mut Bench, programme: &Programme) -> Result<Recording>
         "gemini-live",
         provider == "gemini-live",
     );
-    publisher.wait(SECOND * SECONDS + START)?;
-    // What is held plays out, and the stream ends.
-    tokio::time::sleep(hold + 3 * SECOND).await;
+    publisher.wait(SECOND * (SECONDS + MORE) + START)?;
+    // What is held plays out, but for its last second.
+    tokio::time::sleep(hold - SECOND).await;
     let recording = reader.stop()?;
     leave(bench, ID).await?;
+    ensure!(
+        !recording.dropped,
+        "the reader was dropped: {}",
+        recording.message
+    );
     Ok(recording)
 }
 

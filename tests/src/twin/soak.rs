@@ -233,8 +233,8 @@ fn counted(ran: &Ran) -> Row {
     row(
         "phrases as the worker counts them",
         format!("{total} = {heard} dubbed + {fell_back} without an answer + {overflowed} too far behind"),
-        "told",
-        total > 0.0,
+        "all counted",
+        total > 0.0 && (total - heard - fell_back - overflowed).abs() < 0.5,
     )
 }
 

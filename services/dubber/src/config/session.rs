@@ -38,7 +38,7 @@ settings! {
     SESSION_AGE_LIMIT = "WORKER_GEMINI_SESSION_AGE_LIMIT", "590s", "15s..24h", "Age at which the service closes a connection";
     /// Whether handles are used.
     RESUMPTION = "WORKER_GEMINI_RESUMPTION", "false", "true or false",
-        "Whether a lost connection is resumed by its handle. Fresh ones lose nothing: a translate model's resumption is unproven, and a dialogue model says its last turn again";
+        "Whether a lost connection is resumed by its handle. A fresh one is sent again what is unanswered: a translate model's resumption is unproven, and a dialogue model says its last turn again";
     /// Until a connection is open.
     WATCHDOG_UPGRADE = "WORKER_GEMINI_WATCHDOG_UPGRADE", "10s", "1s..1m", "A connection that is not open after so long has failed";
     /// Until its setup is confirmed.

@@ -1,16 +1,10 @@
 //! The program itself: a process with a log.
 use crate::programme::KEY;
-use crate::support::{Dub, stream};
+use crate::support::{Dub, field, program, stream, terminate};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::JoinHandle;
-
-/// A field of a JSON line.
-pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
-    let (_, rest) = line.split_once(&format!("\"{name}\":\"")).expect("the field");
-    rest.split('"').next().unwrap()
-}
 
 /// The dubber as a process; it ends with the test.
 pub struct Process {
@@ -23,10 +17,7 @@ pub struct Process {
 impl Process {
     /// Starts it with the server of this address in Google's place. It logs all that it can.
     pub fn start(url: &str, settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dubber"))
-            .env_clear()
-            .env("DUBBER_GRPC_ADDR", "127.0.0.1:0")
-            .env("DUBBER_ADMIN_ADDR", "127.0.0.1:0")
+        let mut child = program()
             .env("WORKER_GEMINI_BASE_URL", url)
             .env("WORKER_GEMINI_API_KEY", KEY)
             .env("LOG_LEVEL", "debug")
@@ -60,11 +51,7 @@ impl Process {
     }
 
     fn end(&mut self) -> Vec<String> {
-        let killed = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
+        terminate(&self.child);
         let log = self.log.take().unwrap().join().unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         log

@@ -1,9 +1,9 @@
 //! Neither the key nor a word is anywhere but on the wire to the worker.
 use crate::TRANSLATE_HOLD;
-use crate::process::{Process, field};
+use crate::process::Process;
 use crate::programme::{KEY, Programme, Twin, heard_of, open};
 use crate::repeating::Repeating;
-use crate::support::metrics;
+use crate::support::{field, metrics};
 
 #[tokio::test]
 async fn neither_key_nor_words_are_in_logs_metrics_or_events() {

@@ -1,6 +1,7 @@
 //! What the provider says and this version does not know: told once a session, and no more than that.
-use crate::process::{Process, field};
+use crate::process::Process;
 use crate::programme::{Programme, Twin, heard_of, open};
+use crate::support::field;
 use crate::{SHORT_LIVES, TRANSLATE_HOLD, assert_whole};
 use std::time::Duration;
 

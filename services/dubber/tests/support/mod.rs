@@ -18,7 +18,7 @@ use media_types::MediaTime;
 use service_kit::tasks::Signal;
 use service_kit::{Env, Signals};
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,6 +31,31 @@ use tonic::{Status, Streaming};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Length of a test fragment: 250 ms.
 pub const FRAMES: usize = 12_000;
+
+/// The program, with no setting but free ports.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dubber"));
+    command
+        .env_clear()
+        .env("DUBBER_GRPC_ADDR", "127.0.0.1:0")
+        .env("DUBBER_ADMIN_ADDR", "127.0.0.1:0");
+    command
+}
+
+/// Asks a program to end.
+pub fn terminate(child: &Child) {
+    let killed = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+}
+
+/// A text of a JSON line.
+pub fn field<'l>(line: &'l str, name: &str) -> &'l str {
+    let (_, rest) = line.split_once(&format!("\"{name}\":\"")).expect("the field");
+    rest.split('"').next().unwrap()
+}
 
 pub struct Service {
     pub grpc: SocketAddr,

@@ -41,6 +41,10 @@ fn align(sounds: &[Sound], phrases: &[Spoken], arriving: bool) -> Vec<(usize, us
         age_max: 9.5,
         now: sounds.last().map_or(0.0, |sound| sound.end()),
     };
+    runs_of(&scene)
+}
+
+fn runs_of(scene: &Scene) -> Vec<(usize, usize, usize, usize)> {
     let runs = scene.align();
     runs.iter()
         .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
@@ -178,12 +182,7 @@ fn a_turn_begins_with_the_part_of_its_phrase_that_no_other_line_answers() {
         age_max: 9.5,
         now: 18.3,
     };
-    let runs = scene.align();
-    let runs: Vec<_> = runs
-        .iter()
-        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
-        .collect();
-    assert_eq!(runs, [(0, 2, 0, 2)]);
+    assert_eq!(runs_of(&scene), [(0, 2, 0, 2)]);
 }
 
 /// A line that began to answer at one instant of the source, and that another one takes over from at a later one.
@@ -249,13 +248,6 @@ const PROMPT: Beliefs = Beliefs {
     ratio_spread: 0.2,
     extra_phrase: 3.0,
 };
-
-fn runs_of(scene: &Scene) -> Vec<(usize, usize, usize, usize)> {
-    let runs = scene.align();
-    runs.iter()
-        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
-        .collect()
-}
 
 /// An answer that airs: its phrase is the first one.
 const AIRS: Head = Head {
@@ -442,19 +434,15 @@ fn who_has_fallen_behind_pauses_between_answers_rather_than_inside() {
     ];
     let estimates = Estimates::default();
     let head = Head {
-        phrase: Some(0),
         start: 16.39,
         end: 20.19,
         length: 3.8,
         from: 14.76,
         earliest: 14.76,
         latest: 24.16,
-        turn: None,
-        phrases: 1,
         behind_max: 0.63,
-        leapt: 0.0,
-        done: false,
         mid: false,
+        ..AIRS
     };
     // Sent again at twice the pace of speech: between the sounds its clock leaps.
     let leapt = |start: f64, end: f64, leapt: f64| Sound {
@@ -474,10 +462,5 @@ fn who_has_fallen_behind_pauses_between_answers_rather_than_inside() {
         age_max: 11.0,
         now: 27.57,
     };
-    let runs = scene.align();
-    let answers: Vec<_> = runs
-        .iter()
-        .map(|run| (run.atom, run.atoms, run.phrase, run.phrases))
-        .collect();
-    assert_eq!(answers, [(0, 0, 0, 1), (0, 1, 1, 1), (1, 1, 2, 1)]);
+    assert_eq!(runs_of(&scene), [(0, 0, 0, 1), (0, 1, 1, 1), (1, 1, 2, 1)]);
 }

@@ -310,3 +310,23 @@ fn a_dub_that_broke_off_goes_on_with_what_a_newer_line_says_of_its_phrase_while_
         assert_eq!(all(&heard)[4..], airs, "{decisions:?}");
     }
 }
+
+#[test]
+fn a_dub_that_broke_off_waits_for_the_rest_that_a_newer_line_is_about_to_say() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 20_000));
+    placement.speech(&voice(1, 14_200, 0, 2_000));
+    placement.supersede(2, ms(12_900), ms(12_900));
+    let (mut aired, mut heard) = (0, Vec::new());
+    // It says again what was heard, and comes to the rest a second behind its end.
+    for (comes, from, until) in [(15_500, 0, 800), (16_500, 800, 1_500), (17_550, 1_500, 5_000)] {
+        heard.extend(all(&air(&mut placement, aired, comes).1));
+        placement.speech(&Speech {
+            earliest: ms(12_900),
+            ..voice(2, 20_000 + from, from, until)
+        });
+        aired = comes;
+    }
+    heard.extend(all(&air(&mut placement, aired, 30_000).1));
+    assert_eq!(heard.last(), Some(&(17_580, 20_580)), "{heard:?}");
+}

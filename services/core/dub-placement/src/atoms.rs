@@ -189,6 +189,17 @@ impl Voice {
         }
     }
 
+    /// For how long its sound stood still before a piece: nothing came, not even silence. What was told before tells
+    /// nothing of the time behind it.
+    fn resume(&mut self, latest: MediaTime, end: MediaTime) -> Option<MediaTime> {
+        let stood = latest - end - *self.offsets.front()?;
+        if stood <= JITTER {
+            return None;
+        }
+        self.offsets.clear();
+        Some(stood)
+    }
+
     fn offset(&self) -> MediaTime {
         let newest = self.offsets.front().copied().unwrap_or_default();
         let least = self.offsets.iter().copied().min().unwrap_or_default();
@@ -228,6 +239,9 @@ impl Atoms {
             voice.turn = speech.turn;
         }
         let frames = i64::try_from(speech.pcm.len() / CHANNELS).unwrap_or(0);
+        if let Some(pause) = voice.resume(speech.latest, voice.head + MediaTime::from_frames(frames)) {
+            self.pause(&mut voice, pause);
+        }
         let rest = i64::try_from(voice.rest.len() / CHANNELS).unwrap_or(0);
         let first = voice.head - MediaTime::from_frames(rest);
         voice.head = voice.head + MediaTime::from_frames(frames);
@@ -419,6 +433,16 @@ mod tests {
         hear(&mut atoms, &piece(1, 0, 1_250, sound(&[250])));
         hear(&mut atoms, &piece(1, 500, 2_150, sound(&[250])));
         assert_eq!(told(&atoms), [(1_000, 250, false), (1_500, 250, true)]);
+    }
+
+    #[test]
+    fn a_provider_that_sends_nothing_while_nobody_speaks_is_not_taken_for_early_behind_it() {
+        let mut atoms = Atoms::default();
+        hear(&mut atoms, &piece(1, 0, 1_250, sound(&[250])));
+        // Its own sound goes on where it ended, forty seconds later.
+        hear(&mut atoms, &piece(1, 250, 41_500, sound(&[250])));
+        assert_eq!(told(&atoms), [(1_000, 250, false), (41_250, 250, true)]);
+        assert_eq!((atoms.list[1].gap, atoms.list[1].leapt), (ms(40_000), ms(0)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,8 +16,11 @@ use crate::part::Name;
 
 /// Step between automatic offsets. No two listeners share their last two digits, so blocks never overlap.
 const STEP: u16 = 100;
-/// Largest automatic offset: the highest port, 50060, stays below 60000.
-const OFFSET_MAX: u16 = 9900;
+/// Automatic offsets. With these no port lies where Linux takes those of outgoing connections from, 32768..60999: one
+/// of them may be gone between the claim and the start of who listens.
+const AUTOMATIC: RangeInclusive<u16> = 11_000..=14_900;
+/// Largest offset: the highest port, 50060, stays below 65536.
+pub(crate) const OFFSET_MAX: u16 = *AUTOMATIC.end();
 
 /// The right to use the ports of one offset, as long as it lives.
 #[derive(Debug)]
@@ -53,10 +57,11 @@ pub fn claim(offset: u16, env: &Env, parts: &[Name]) -> Result<PortBlock> {
 /// Claims the first offset whose ports are all free. Programs begin at different places, so that they do not queue up
 /// for the same locks.
 pub fn claim_free(env: &Env, parts: &[Name]) -> Result<PortBlock> {
-    let blocks = OFFSET_MAX / STEP;
+    let (least, most) = (*AUTOMATIC.start(), *AUTOMATIC.end());
+    let blocks = 1 + (most - least) / STEP;
     let first = u16::try_from(std::process::id() % u32::from(blocks)).unwrap_or(0);
     for index in 0..blocks {
-        let offset = STEP * (1 + (first + index) % blocks);
+        let offset = least + STEP * ((first + index) % blocks);
         let Some(lock) = lock(offset)? else { continue };
         let free = LISTENERS
             .iter()
@@ -66,7 +71,7 @@ pub fn claim_free(env: &Env, parts: &[Name]) -> Result<PortBlock> {
             return Ok(PortBlock { offset, _lock: lock });
         }
     }
-    bail!("no free block of ports between offsets {STEP} and {OFFSET_MAX}");
+    bail!("no free block of ports between offsets {least} and {most}");
 }
 
 fn lock_path(offset: u16) -> PathBuf {
@@ -191,6 +196,15 @@ mod tests {
         let first = claim_free(&env, ONLY_MEDIAMTX).unwrap();
         let second = claim_free(&env, ONLY_MEDIAMTX).unwrap();
         assert_ne!(first.offset, second.offset);
+    }
+
+    #[test]
+    fn no_automatic_port_is_one_of_an_outgoing_connection() {
+        let outgoing = 32_768..61_000;
+        for offset in [*AUTOMATIC.start(), *AUTOMATIC.end()] {
+            let ports = LISTENERS.iter().map(|listener| listener.port.checked_add(offset));
+            assert!(ports.into_iter().all(|port| !outgoing.contains(&port.unwrap())));
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ports::OFFSET_MAX;
 use service_kit::settings::{Env, Reader, Setting};
 
 /// Added to every port of the stack.
 pub const PORT_OFFSET: Setting = Setting {
     key: "STACK_PORT_OFFSET",
     default: "0",
-    allowed: "0..9900",
+    allowed: "0..14900",
     help: "added to every port of the local stack, so that several run side by side",
 };
 /// Folder of state and logs.
@@ -160,7 +161,7 @@ impl StackSettings {
     /// Reads all of them; every wrong value is reported at once.
     pub fn read(env: &Env) -> Result<Self, service_kit::ConfigErrors> {
         let mut reader = Reader::new(env);
-        let offset = reader.number::<u16>(&PORT_OFFSET, 0..=9900);
+        let offset = reader.number::<u16>(&PORT_OFFSET, 0..=OFFSET_MAX);
         let dir = reader.optional_text(&DIR).map(PathBuf::from);
         let restart = reader.number::<u8>(&RESTART, 0..=1) == 1;
         let bin_dir = reader.optional_text(&BIN_DIR).map(PathBuf::from);

@@ -345,7 +345,7 @@ impl Scene<'_> {
             let begins = atom == 0 && self.head.is_none();
             let price = match self.from {
                 Some(_) if self.is_unasked(spoken) => 0.0,
-                Some(from) if begins && from - SLACK <= spoken.start => SKIP_ANEW,
+                Some(from) if begins && from - PART < spoken.start => SKIP_ANEW,
                 Some(_) | None if spoken.settled.is_some() => SKIP_SETTLED,
                 Some(_) | None => SKIP,
             };

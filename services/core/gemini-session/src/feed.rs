@@ -191,6 +191,22 @@ impl Feed {
             .is_some_and(|newest| spots.all(|spot| newest <= spot))
     }
 
+    /// Where the quietest spot begins between two instants: whoever begins there is most likely to begin with a word.
+    pub(crate) fn quiet_spot(&self, from: MediaTime, until: MediaTime) -> Option<MediaTime> {
+        let blocks: Vec<&Block> = self
+            .blocks
+            .iter()
+            .filter(|block| from <= block.range.start)
+            .collect();
+        let spots = blocks.windows(SPOT_BLOCKS).filter_map(|spot| {
+            let level: f32 = spot.iter().map(|block| block.level).sum();
+            let at = spot.first()?.range.start;
+            (at <= until).then_some((level, at))
+        });
+        let quietest = spots.min_by(|one, two| one.0.total_cmp(&two.0));
+        quietest.map(|(_, at)| at)
+    }
+
     /// Runs of speech, joined over pauses shorter than `pause`.
     pub(crate) fn phrases(&self, pause: MediaTime) -> Vec<MediaRange> {
         let mut phrases: Vec<MediaRange> = Vec::new();

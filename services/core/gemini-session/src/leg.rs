@@ -332,13 +332,18 @@ impl Leg {
         alive_until: Tick,
         bound: Duration,
     ) -> Option<MediaTime> {
-        let silent = self.ears.quiet_for(alive_until);
-        let slack = if silent.is_none_or(|silent| silent >= MID_SPEECH) {
-            VOLUME_SLACK
-        } else {
+        let slack = if self.broke_off(alive_until) {
             MediaTime::ZERO - REST
+        } else {
+            VOLUME_SLACK
         };
         self.first_open(phrases, |end| self.is_answered(end, alive_until, bound, slack))
+    }
+
+    /// Whether it was in the middle of something when it was last known to work.
+    pub(crate) fn broke_off(&self, alive_until: Tick) -> bool {
+        let silent = self.ears.quiet_for(alive_until);
+        silent.is_some_and(|silent| silent < MID_SPEECH)
     }
 
     fn first_open(

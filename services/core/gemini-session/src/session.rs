@@ -44,6 +44,8 @@ pub struct Session {
     next_speech: u64,
     /// Where the next connection begins, while none is live.
     resume_from: MediaTime,
+    /// The connection that was lost was in the middle of something.
+    broke_off: bool,
     /// What the connection that was lost said last may be of another phrase than it seems, or no speech.
     doubtful: bool,
     /// Source before this was sent to some connection.
@@ -104,6 +106,7 @@ impl Session {
             next_connection: 1,
             next_speech: 1,
             resume_from: NEVER,
+            broke_off: false,
             doubtful: false,
             sent_to: NEVER,
             delivered_to: NEVER,

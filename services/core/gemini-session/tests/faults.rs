@@ -157,6 +157,38 @@ fn what_was_said_last_stays_but_behind_a_tone_where_what_is_too_old_is_told_to_b
     }
 }
 
+#[test]
+fn the_rest_of_a_phrase_that_is_too_old_is_asked_for_where_somebody_broke_off_in_it() {
+    // Three short phrases, one that is answered from 23.2 s on, and one that is still spoken when the socket dies.
+    let phrases = [
+        (2_000, 100),
+        (7_000, 100),
+        (12_000, 100),
+        (20_000, 225),
+        (24_900, 150),
+    ]
+    .map(|(start, blocks)| Phrase { start, blocks });
+    let (broken, next) = (phrases[3], phrases[4]);
+    for (silent_from, in_it) in [(None, true), (Some(22_500), false)] {
+        let mut it = World::new(9, translate(), phrases.to_vec(), move |number, _| Script {
+            lag_ms: Some(2_900),
+            silent_from: silent_from.filter(|_| number == 1),
+            ends_at: (number == 1).then_some(26_900),
+            ..Script::default()
+        });
+        it.run_to_end();
+        let (from, asked) = it.listener.first_superseded().unwrap();
+        assert_eq!(from, asked);
+        if in_it {
+            assert!((broken.start + 20..broken.end()).contains(&from), "{from}");
+            assert_eq!(it.listener.unsaid(3), 0);
+        } else {
+            // Nothing of it was said, and half of it is no answer.
+            assert!((broken.end()..=next.start).contains(&from), "{from}");
+        }
+    }
+}
+
 /// A connection whose sound becomes a tone at 30 s.
 fn hums(script: Script) -> World {
     let mut it = world(10, translate(), 2, move |number, _| Script {

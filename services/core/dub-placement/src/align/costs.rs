@@ -160,13 +160,19 @@ impl Scene<'_> {
     /// When the provider has said what the last step gives it to say: what still arrives is taken for as long as usual.
     pub(super) fn queue(&self, last: Option<Step>, phrase: usize) -> Option<f64> {
         let end = self.sounds.last()?.end();
+        // Where the clock leaps, what comes last came just now, however long ago it began.
+        let said = if self.anew && self.arriving {
+            end.max(self.now)
+        } else {
+            end
+        };
         let Some(Step::Run { atoms, phrases }) = last.filter(|_| self.arriving) else {
-            return Some(end);
+            return Some(said);
         };
         let start = self.sounds.get(self.sounds.len().checked_sub(atoms)?)?.start;
         let group = self.phrases.get(phrase.checked_sub(phrases)?..phrase)?;
         let spoken: f64 = group.iter().map(|spoken| spoken.end - spoken.start).sum();
-        Some(end.max(start + self.beliefs.usual(spoken)))
+        Some(said + (start + self.beliefs.usual(spoken) - end).max(0.0))
     }
 
     /// What it costs that a phrase has no answer yet: nothing before one must have come.

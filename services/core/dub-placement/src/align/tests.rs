@@ -2,6 +2,8 @@
 use super::*;
 use crate::estimates::Estimates;
 
+mod anew;
+
 const NEVER: f64 = -1e9;
 
 fn sound(start: f64, end: f64, gap: f64) -> Sound {
@@ -368,99 +370,4 @@ fn no_answer_reaches_over_source_that_nobody_heard() {
         ..line(std::slice::from_ref(&behind), &phrases, &estimates)
     };
     assert_eq!(runs_of(&scene), [(0, 0, 0, 1), (0, 1, 2, 1)]);
-}
-
-#[test]
-fn what_was_not_sent_yet_is_not_overdue() {
-    let phrases = [
-        spoken(162.6, 166.08),
-        spoken(166.44, 167.5),
-        spoken(168.06, 169.24),
-        spoken(169.9, 172.1),
-    ];
-    let beliefs = Beliefs {
-        lag: 2.0,
-        lag_spread: 0.5,
-        tail: 1.76,
-        tail_spread: 0.4,
-        ratio: -0.23,
-        ratio_spread: 0.2,
-        extra_phrase: 3.4,
-    };
-    let head = Head {
-        phrase: Some(0),
-        start: 167.29,
-        end: 170.01,
-        length: 2.72,
-        from: 162.59,
-        earliest: 162.82,
-        latest: 172.46,
-        turn: None,
-        phrases: 1,
-        behind_max: 2.94,
-        leapt: 0.0,
-        done: false,
-        mid: false,
-    };
-    // The answer to the second phrase begins; its connection is sent source from 162.35 s on at twice the pace of speech.
-    let mut next = sound(171.77, 171.85, 0.11);
-    (next.leapt, next.latest) = (4.58, (172.85, 172.85));
-    let answered = |now: f64| {
-        let scene = Scene {
-            sounds: &[next],
-            phrases: &phrases,
-            head: Some(head),
-            beliefs: &beliefs,
-            arriving: true,
-            anew: true,
-            until: None,
-            from: Some(162.35),
-            age_max: 11.0,
-            now,
-        };
-        scene.align().last().map(|run| run.phrase)
-    };
-    // How far it was sent, and how far the source has come.
-    assert_eq!((answered(172.85), answered(175.24)), (Some(1), Some(2)));
-}
-
-#[test]
-fn who_has_fallen_behind_pauses_between_answers_rather_than_inside() {
-    let phrases = [
-        spoken(14.56, 19.04),
-        spoken(19.4, 21.12),
-        spoken(21.44, 25.08),
-        spoken(25.64, 28.04),
-    ];
-    let estimates = Estimates::default();
-    let head = Head {
-        start: 16.39,
-        end: 20.19,
-        length: 3.8,
-        from: 14.76,
-        earliest: 14.76,
-        latest: 24.16,
-        behind_max: 0.63,
-        mid: false,
-        ..AIRS
-    };
-    // Sent again at twice the pace of speech: between the sounds its clock leaps.
-    let leapt = |start: f64, end: f64, leapt: f64| Sound {
-        leapt,
-        ..sound(start, end, 0.11)
-    };
-    let sounds = [leapt(23.15, 24.57, 3.48), leapt(26.33, 26.56, 5.13)];
-    let scene = Scene {
-        sounds: &sounds,
-        phrases: &phrases,
-        head: Some(head),
-        beliefs: estimates.beliefs(),
-        arriving: true,
-        anew: true,
-        until: None,
-        from: Some(14.56),
-        age_max: 11.0,
-        now: 27.57,
-    };
-    assert_eq!(runs_of(&scene), [(0, 0, 0, 1), (0, 1, 1, 1), (1, 1, 2, 1)]);
 }

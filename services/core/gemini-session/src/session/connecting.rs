@@ -176,24 +176,26 @@ impl Session {
     }
 
     /// Where a connection that takes over begins: at what is owed, but with no phrase that is too old to be sent whole.
-    /// Half a phrase would be answered twice, or by half.
+    /// Half a phrase would be answered twice, or by half; but where somebody broke off in it, the other half is asked for.
     fn resume_at(&self) -> MediaTime {
         let oldest = self.feed.border(self.oldest_worth_sending());
         if oldest <= self.resume_from {
             return self.resume_from;
         }
         let phrases = self.feed.phrases(PHRASE_PAUSE);
-        let cut = phrases
-            .iter()
-            .any(|phrase| phrase.start < oldest && oldest < phrase.end);
+        let is_cut = |phrase: &&MediaRange| phrase.start < oldest && oldest < phrase.end;
+        let Some(cut) = phrases.iter().find(is_cut) else {
+            return oldest;
+        };
+        if self.broke_off {
+            let until = (oldest + MediaTime::from_duration(AIR_MARGIN)).min(cut.end);
+            return self.feed.quiet_spot(oldest, until).unwrap_or(oldest);
+        }
         let next = phrases
             .iter()
             .map(|phrase| phrase.start)
             .find(|start| oldest <= *start);
-        match next {
-            Some(next) if cut && next < self.sent_to => next,
-            Some(_) | None => oldest,
-        }
+        next.filter(|next| *next < self.sent_to).unwrap_or(oldest)
     }
 
     /// Where what is owed begins, when a connection takes over at `at`: phrases that are too old to be sent again, and do

@@ -167,6 +167,7 @@ impl Session {
             self.take_back_windows(leg);
             return;
         }
+        self.broke_off = leg.broke_off(alive_until);
         let phrases = self.feed.phrases(PHRASE_PAUSE);
         let unanswered = leg
             .first_lost(&phrases, alive_until, self.answer_bound(leg))

@@ -107,6 +107,17 @@ impl Listener {
         Some((*from, *asked))
     }
 
+    /// Blocks of a phrase that nobody said.
+    pub fn unsaid(&self, number: usize) -> usize {
+        let said = |block: &u64| {
+            let says = |heard: &Heard| heard.phrase == number && (heard.first..=heard.last).contains(block);
+            self.heard.iter().any(says)
+        };
+        (0..self.phrases[number].blocks)
+            .filter(|block| !said(block))
+            .count()
+    }
+
     fn begins(&self, heard: &Heard) -> u64 {
         self.phrases[heard.phrase].start + heard.first * 20
     }

@@ -4,9 +4,7 @@
 mod support;
 
 use dub_proto::media::v1::TraceContext;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use support::{FRAMES, field, open, pcm, program, stream, terminate};
+use support::{FRAMES, field, open, pcm, program, spawn, stream, terminate};
 
 #[test]
 fn wrong_settings_are_all_named_and_the_exit_code_is_64() {
@@ -45,11 +43,9 @@ fn a_port_in_use_is_refused_with_its_setting() {
 
 #[test]
 fn it_warns_once_without_a_provider_and_stops_with_0_on_sigterm() {
-    let mut child = program().stdout(Stdio::piped()).spawn().unwrap();
+    let (mut child, mut lines) = spawn(&mut program());
     let mut warnings = 0;
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for line in lines.by_ref() {
-        let line = line.unwrap();
         warnings += usize::from(line.contains("\"warn\"") && line.contains("NOTHING IS TRANSLATED"));
         if line.contains("readiness changed") {
             break;
@@ -58,20 +54,13 @@ fn it_warns_once_without_a_provider_and_stops_with_0_on_sigterm() {
     assert_eq!(warnings, 1);
     terminate(&child);
     // Reading to the end keeps the program from meeting a closed pipe.
-    let rest = lines.map_while(Result::ok).count();
+    let rest = lines.count();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest} lines followed");
 }
 
 #[tokio::test]
 async fn the_log_line_of_a_fragment_carries_its_trace_and_its_session() {
-    let mut child = program()
-        .env("LOG_LEVEL", "debug")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
+    let (mut child, mut lines) = spawn(program().env("LOG_LEVEL", "debug"));
     let bound = lines.find(|line| line.contains("grpc_addr")).unwrap();
     let mut dub = stream(field(&bound, "grpc_addr").parse().unwrap()).await;
     dub.say(open("derby")).await;

@@ -1,9 +1,8 @@
 //! The program itself: a process with a log.
 use crate::programme::KEY;
-use crate::support::{Dub, field, program, stream, terminate};
-use std::io::{BufRead as _, BufReader};
+use crate::support::{Dub, field, program, spawn, stream, terminate};
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::thread::JoinHandle;
 
 /// The dubber as a process; it ends with the test.
@@ -17,17 +16,13 @@ pub struct Process {
 impl Process {
     /// Starts it with the server of this address in Google's place. It logs all that it can.
     pub fn start(url: &str, settings: &[(&str, &str)]) -> Self {
-        let mut child = program()
-            .env("WORKER_GEMINI_BASE_URL", url)
-            .env("WORKER_GEMINI_API_KEY", KEY)
-            .env("LOG_LEVEL", "debug")
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok);
+        let (child, mut lines) = spawn(
+            program()
+                .env("WORKER_GEMINI_BASE_URL", url)
+                .env("WORKER_GEMINI_API_KEY", KEY)
+                .env("LOG_LEVEL", "debug")
+                .envs(settings.iter().copied()),
+        );
         let bound = lines.find(|line| line.contains("grpc_addr")).unwrap();
         assert_eq!(field(&bound, "provider"), "gemini-live");
         Self {

@@ -17,8 +17,9 @@ use dubber::config::Config;
 use media_types::MediaTime;
 use service_kit::tasks::Signal;
 use service_kit::{Env, Signals};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -40,6 +41,13 @@ pub fn program() -> Command {
         .env("DUBBER_GRPC_ADDR", "127.0.0.1:0")
         .env("DUBBER_ADMIN_ADDR", "127.0.0.1:0");
     command
+}
+
+/// Starts a program, and reads what it logs.
+pub fn spawn(command: &mut Command) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines.map_while(std::result::Result::ok))
 }
 
 /// Asks a program to end.

@@ -46,7 +46,7 @@ pub enum What {
     Else,
 }
 
-/// How the twin answers the close of a client.
+/// How the twin answers the close of a client, without a reason.
 const NORMAL_CLOSURE: u64 = 1000;
 
 impl What {
@@ -54,7 +54,7 @@ impl What {
     fn is_harm(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Reset => true,
-            Self::Closed(code, _) => *code != NORMAL_CLOSURE,
+            Self::Closed(code, reason) => *code != NORMAL_CLOSURE || !reason.is_empty(),
             Self::Opened
             | Self::Fault(_)
             | Self::Heard(..)

@@ -219,6 +219,9 @@ pub fn judge(end: End, ran: &Ran) -> Result<Row> {
     if changes < least {
         problems.push(format!("{changes} changes of the session in place of {least}"));
     }
+    if end == End::Refused && !ran.journal.refuses() {
+        problems.push("no handle was refused".to_owned());
+    }
     for (program, changes) in &ran.seen.changes {
         problems.push(format!("{changes} new {program}"));
     }

@@ -45,8 +45,9 @@ pub(crate) const QUEUES: f64 = 0.25;
 const GAP_FREE: f64 = 0.16;
 const GAP_MAX: f64 = 1.5;
 const GAP_PRICE: f64 = 2.0 / 0.3;
-/// A pause of who has fallen behind by more than this, in seconds, is one between two answers rather than one inside.
-const BEHIND: f64 = 0.5;
+/// A provider that is behind by less is not behind, in seconds. Else a pause of his is one between two answers rather than
+/// one inside.
+pub(crate) const BEHIND: f64 = 0.5;
 const NEXT_BEGINS: f64 = 0.5;
 /// A detector makes one long phrase of several short ones, with pauses that its answer has too: what one costs at most.
 const GAP_LONG: f64 = 3.0;

@@ -19,6 +19,8 @@ const WAITING_MAX: MediaTime = MediaTime::from_millis(60_000);
 const TOUCH: MediaTime = MediaTime::from_millis(5);
 /// By how much a network delays a piece at most, before it must be the provider that stopped.
 const JITTER: MediaTime = MediaTime::from_millis(1_000);
+/// In the middle of a word it is the network all the same, up to when nobody would wait for the rest any more.
+const HELD_UP_MAX: MediaTime = MediaTime::from_millis(6_000);
 /// Silence behind which a provider has said all that it had to say.
 const CAUGHT_UP: MediaTime = MediaTime::from_millis(900);
 /// Connections whose sound is followed at once.
@@ -191,9 +193,10 @@ impl Voice {
 
     /// For how long its sound stood still before a piece: nothing came, not even silence. What was told before tells
     /// nothing of the time behind it.
-    fn resume(&mut self, latest: MediaTime, end: MediaTime) -> Option<MediaTime> {
+    fn resume(&mut self, latest: MediaTime, end: MediaTime, in_word: bool) -> Option<MediaTime> {
         let stood = latest - end - *self.offsets.front()?;
-        if stood <= JITTER {
+        let most = if in_word { HELD_UP_MAX } else { JITTER };
+        if stood <= most {
             return None;
         }
         self.offsets.clear();
@@ -216,8 +219,8 @@ pub(crate) struct Atoms {
     pub(crate) heard_at: MediaTime,
     /// Waiting atoms that no room was left for.
     pub(crate) overrun: u64,
-    /// When a connection that answers anew would begin to answer, by the source that it was sent, if it were sent that at
-    /// the pace of speech. It is sent it faster: while it thinks, more comes than a speaker says in that time.
+    /// When a connection that answers anew would begin to answer, by the first source that its sound can answer, if it were
+    /// sent that at the pace of speech. It is sent it faster: while it thinks, more comes than a speaker says in that time.
     pub(crate) due: Option<(u64, MediaTime)>,
 }
 
@@ -239,7 +242,11 @@ impl Atoms {
             voice.turn = speech.turn;
         }
         let frames = i64::try_from(speech.pcm.len() / CHANNELS).unwrap_or(0);
-        if let Some(pause) = voice.resume(speech.latest, voice.head + MediaTime::from_frames(frames)) {
+        let (end, in_word) = (
+            voice.head + MediaTime::from_frames(frames),
+            self.open_atom(voice.connection).is_some(),
+        );
+        if let Some(pause) = voice.resume(speech.latest, end, in_word) {
             self.pause(&mut voice, pause);
         }
         let rest = i64::try_from(voice.rest.len() / CHANNELS).unwrap_or(0);
@@ -438,11 +445,21 @@ mod tests {
     #[test]
     fn a_provider_that_sends_nothing_while_nobody_speaks_is_not_taken_for_early_behind_it() {
         let mut atoms = Atoms::default();
-        hear(&mut atoms, &piece(1, 0, 1_250, sound(&[250])));
+        hear(&mut atoms, &piece(1, 0, 1_250, sound(&[150, 100])));
         // Its own sound goes on where it ended, forty seconds later.
         hear(&mut atoms, &piece(1, 250, 41_500, sound(&[250])));
-        assert_eq!(told(&atoms), [(1_000, 250, false), (41_250, 250, true)]);
-        assert_eq!((atoms.list[1].gap, atoms.list[1].leapt), (ms(40_000), ms(0)));
+        assert_eq!(told(&atoms), [(1_000, 150, false), (41_250, 250, true)]);
+        assert_eq!((atoms.list[1].gap, atoms.list[1].leapt), (ms(40_100), ms(0)));
+    }
+
+    #[test]
+    fn a_word_that_the_network_holds_up_is_one_word() {
+        let mut atoms = Atoms::default();
+        hear(&mut atoms, &piece(1, 0, 1_250, sound(&[250])));
+        for quarter in 1..5 {
+            hear(&mut atoms, &piece(1, 250 * quarter, 4_900, sound(&[250])));
+        }
+        assert_eq!(told(&atoms), [(1_000, 1_250, true)]);
     }
 
     #[test]

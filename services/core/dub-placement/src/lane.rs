@@ -2,8 +2,8 @@
 //!
 //! A connection that answers source anew begins a line of its own; for each phrase the newest line that has an answer
 //! counts.
-use crate::align::{Head, QUEUES, Run, Scene, Sound, Spoken};
-use crate::atoms::{Atoms, STEP_SAMPLES, steps};
+use crate::align::{BEHIND, Head, QUEUES, Run, Scene, Sound, Spoken};
+use crate::atoms::{Atom, Atoms, STEP_SAMPLES, steps};
 use crate::borders::{REPEATED_STEPS, border, pause_steps, place, repeated};
 use crate::estimates::{Beliefs, Match};
 use crate::phrases::Phrases;
@@ -20,8 +20,6 @@ const ALIGNED: usize = 96;
 /// Gap between the last sound of one connection and the first of the next: nobody knows.
 const GAP_UNKNOWN: MediaTime = MediaTime::from_millis(300);
 
-/// A provider that is behind by less is not behind, in seconds.
-const BEHIND: f64 = 0.5;
 /// Less than this is not left out: it is within what is known of how long an answer is, in seconds.
 const JOIN_MIN: f64 = 0.25;
 /// How much too early, at most, is joined where no word ends, in steps.
@@ -241,10 +239,12 @@ impl Lane {
         self.atoms.list.len() <= run.atom + run.atoms
     }
 
-    /// Length of a run that nothing is heard of yet, without its pauses, in seconds.
+    /// Length of a run that nothing is heard of yet, with the pauses in it, in seconds.
     pub(crate) fn length_of(&self, run: Run) -> f64 {
         let atoms = self.atoms.list.iter().skip(run.atom).take(run.atoms);
-        atoms.map(|atom| seconds(steps(atom.rest()))).sum()
+        let sound: usize = atoms.clone().map(Atom::rest).sum();
+        let pauses: usize = atoms.skip(1).map(pause_steps).sum();
+        seconds(steps(sound + pauses))
     }
 
     /// More of the answer that airs is to be expected.

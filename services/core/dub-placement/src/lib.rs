@@ -167,7 +167,7 @@ impl Placement {
         let now = self.aired;
         let mut lanes = self.lanes.iter_mut().rev();
         if let Some(lane) = lanes.find(|lane| lane.connection <= speech.connection) {
-            let begins = lane.from + time(self.estimates.beliefs().lag);
+            let begins = lane.from.max(speech.earliest) + time(self.estimates.beliefs().lag);
             lane.atoms.due = (0 < lane.connection).then_some((lane.connection, begins));
             lane.atoms.hear(speech, at, now);
             lane.touch();

@@ -3,8 +3,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Longest path that is noted, in bytes: keys are the server's own, and may be of any length.
-const PATH_BYTES_MAX: usize = 120;
+/// Longest path that is noted, in bytes: keys are the server's own, and may be of any length. Whoever tells them cuts them
+/// further, and takes out before what nobody is to see: that is shorter than this.
+const PATH_BYTES_MAX: usize = 8 * 1024;
 
 /// Paths that nobody understood, in one message.
 #[derive(Debug, Default)]
@@ -13,11 +14,8 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn note(&mut self, path: String) {
-        let mut end = path.len().min(PATH_BYTES_MAX);
-        while !path.is_char_boundary(end) {
-            end -= 1;
-        }
+    pub(crate) fn note(&mut self, path: &str) {
+        let end = path.floor_char_boundary(PATH_BYTES_MAX);
         self.paths.insert(path[..end].escape_debug().to_string());
     }
 
@@ -60,7 +58,7 @@ impl<'n> Fields<'n> {
         let got = read(&value);
         if got.is_none() {
             let path = self.below(key);
-            self.notes.note(format!("{path} (type)"));
+            self.notes.note(&format!("{path} (type)"));
         }
         got
     }
@@ -75,7 +73,7 @@ impl<'n> Fields<'n> {
             Some(text)
         } else {
             let path = self.below(key);
-            self.notes.note(format!("{path} (type)"));
+            self.notes.note(&format!("{path} (type)"));
             None
         }
     }
@@ -110,7 +108,7 @@ impl<'n> Fields<'n> {
         match self.value(key)? {
             Value::Object(map) => Some(read(Fields::new(&path, map, self.notes))),
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Null => {
-                self.notes.note(format!("{path} (type)"));
+                self.notes.note(&format!("{path} (type)"));
                 None
             }
         }
@@ -122,7 +120,7 @@ impl<'n> Fields<'n> {
             None => return Vec::new(),
             Some(Value::Array(values)) => values,
             Some(_) => {
-                self.notes.note(format!("{path} (type)"));
+                self.notes.note(&format!("{path} (type)"));
                 return Vec::new();
             }
         };
@@ -131,7 +129,7 @@ impl<'n> Fields<'n> {
             if let Value::Object(map) = value {
                 got.push(read(Fields::new(&path, map, self.notes)));
             } else {
-                self.notes.note(format!("{path} (type)"));
+                self.notes.note(&format!("{path} (type)"));
             }
         }
         got
@@ -140,20 +138,20 @@ impl<'n> Fields<'n> {
     /// A word of an open set that is new to us.
     pub(crate) fn new_word(&mut self, key: &str, word: &str) {
         let path = self.below(key);
-        self.notes.note(format!("{path} = {word}"));
+        self.notes.note(&format!("{path} = {word}"));
     }
 
     /// Something known that could not be read.
     pub(crate) fn unreadable(&mut self, key: &str) {
         let path = self.below(key);
-        self.notes.note(format!("{path} (content)"));
+        self.notes.note(&format!("{path} (content)"));
     }
 
     /// Notes what nobody took.
     pub(crate) fn finish(self) {
         for key in self.map.keys() {
             let path = self.below(key);
-            self.notes.note(path);
+            self.notes.note(&path);
         }
     }
 }

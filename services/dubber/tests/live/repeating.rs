@@ -9,6 +9,8 @@ use tokio::task::JoinSet;
 /// Kinds of frames.
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
+/// What stands before a key that a path is cut in, in bytes.
+const CUT: usize = 112;
 
 /// The first request is refused, the second gets an unknown field and an error object, the third is closed, each with the key in its words.
 /// All that follow are the twin's.
@@ -53,7 +55,8 @@ async fn answer(mut stream: TcpStream, head: String, asked: u32, twin: String) {
             (head + &complaint).into_bytes()
         }
         2 => {
-            let unknown = json!({KEY: true}).to_string();
+            // Whole, and where a path is cut.
+            let unknown = json!({KEY: true, format!("{}{KEY}", "x".repeat(CUT)): true}).to_string();
             let frames = [unknown, complaint].map(|text| frame(TEXT, text.as_bytes()));
             [switched(&head).into_bytes(), frames.concat()].concat()
         }
@@ -76,6 +79,10 @@ async fn answer(mut stream: TcpStream, head: String, asked: u32, twin: String) {
 
 /// A whole message or a close, as servers send them: without a mask.
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    assert!(payload.len() < 126, "longer frames say their length otherwise");
-    [&[0x80 | kind, payload.len() as u8][..], payload].concat()
+    let length = u16::try_from(payload.len()).unwrap();
+    let head = match length {
+        0..126 => vec![0x80 | kind, length as u8],
+        126.. => [&[0x80 | kind, 126][..], &length.to_be_bytes()].concat(),
+    };
+    [&head, payload].concat()
 }

@@ -161,7 +161,7 @@ impl Scene<'_> {
     pub(super) fn queue(&self, last: Option<Step>, phrase: usize) -> Option<f64> {
         let end = self.sounds.last()?.end();
         // Where the clock leaps, what comes last came just now, however long ago it began.
-        let said = if self.anew && self.arriving {
+        let said = if self.anew && self.arriving && self.until.is_none() {
             end.max(self.now)
         } else {
             end

@@ -176,7 +176,8 @@ impl Session {
     }
 
     /// Where a connection that takes over begins: at what is owed, but with no phrase that is too old to be sent whole.
-    /// Half a phrase would be answered twice, or by half; but where somebody broke off in it, the other half is asked for.
+    /// Half a phrase would be answered twice, or by half; but where somebody broke off who may have
+    /// said some of it, the other half is asked for.
     fn resume_at(&self) -> MediaTime {
         let oldest = self.feed.border(self.oldest_worth_sending());
         if oldest <= self.resume_from {
@@ -236,6 +237,7 @@ impl Session {
             self.fragments.lose(MediaRange::new(from.min(end), end), &error);
             self.counts.dropped = self.counts.dropped + (end - from.min(end));
             self.resume_from = end;
+            self.broke_off = false;
         }
     }
 

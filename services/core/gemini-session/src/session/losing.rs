@@ -14,7 +14,7 @@ pub(super) const PHRASE_PAUSE: MediaTime = MediaTime::from_millis(200);
 pub(super) const LEAD_IN: MediaTime = MediaTime::from_millis(250);
 const LEAD_IN_AGAIN: MediaTime = MediaTime::from_millis(400);
 
-/// Until a watchdog has seen what is wrong with a connection that is sent source at once.
+/// By how much later its watchdog may see what is wrong with a connection that is sent source at once.
 const WATCHED: Duration = Duration::from_millis(1_500);
 
 /// Shortest wait that a server's own word is taken for.
@@ -167,7 +167,6 @@ impl Session {
             self.take_back_windows(leg);
             return;
         }
-        self.broke_off = leg.broke_off(alive_until);
         let phrases = self.feed.phrases(PHRASE_PAUSE);
         let unanswered = leg
             .first_lost(&phrases, alive_until, self.answer_bound(leg))
@@ -175,8 +174,10 @@ impl Session {
         if self.live == Some(leg.id) {
             self.live = None;
             self.resume_from = unanswered.unwrap_or(leg.cursor).min(leg.cursor);
+            self.broke_off = leg.broke_off(alive_until);
         } else if let Some(from) = unanswered {
             self.start_over(from);
+            self.broke_off = leg.broke_off(alive_until);
         }
     }
 
@@ -321,10 +322,8 @@ impl Session {
     pub(super) fn check_load(&mut self, now: Tick) {
         // What is sent again is much at once, and whether it is answered the watchdog tells first: another connection may
         // answer what this one does not.
-        let grace = self.config.pace.replay_max + WATCHED;
-        let replaying = self
-            .live_leg()
-            .is_none_or(|leg| now.since(leg.phase_since) < grace);
+        let grace = self.config.pace.replay_max.max(self.config.answer_watchdog()) + WATCHED;
+        let replaying = self.live_leg().is_none_or(|leg| now.since(leg.begun_at) < grace);
         let in_flight = if replaying {
             Duration::ZERO
         } else {
@@ -345,6 +344,7 @@ impl Session {
             windows.release(|_| true);
         }
         self.resume_from = self.delivered_to;
+        self.broke_off = false;
         self.breaker.trip(now);
         self.report_breaker(Some(cause));
     }

@@ -217,6 +217,10 @@ impl Session {
         let ids: Vec<ConnectionId> = self.legs.iter().filter(quiet).map(|leg| leg.id).collect();
         for id in ids {
             self.hand_over_vowel(id);
+            // What was longer was a tone.
+            if let Some(leg) = self.leg_mut(id) {
+                leg.unsure.clear();
+            }
         }
     }
 

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Paths that a session remembers; a server that invents a new one every time is told of only so often.
 const UNKNOWN_MAX: usize = 256;
 
+/// Longest path that is told, in bytes: keys are the server's own, and may be of any length.
+const PATH_BYTES_MAX: usize = 120;
+
 macro_rules! tell {
     ($level:ident, $who:expr, $($rest:tt)*) => {{
         let Identity { session_id, stream_id, run_id, .. } = $who;
@@ -49,9 +52,10 @@ impl Reports {
         (self.failures, self.dropped) = (0, false);
     }
 
-    /// Paths of a message that nobody understands.
+    /// Paths of a message that nobody understands, without what shows who calls: only then they may be cut.
     pub(super) fn unknown(&mut self, who: &Identity, paths: Vec<String>) {
-        for path in paths {
+        for mut path in paths {
+            path.truncate(path.floor_char_boundary(PATH_BYTES_MAX));
             if self.unknown.len() < UNKNOWN_MAX && self.unknown.insert(path.clone()) {
                 tell!(
                     warn,

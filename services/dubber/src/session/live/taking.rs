@@ -203,7 +203,6 @@ impl Live {
             }
             What::Frame { problem } => {
                 if let Some(problem) = problem {
-                    let problem = self.links.target().redact(&problem);
                     self.reports.nonsense(&self.who, connection, &problem);
                 }
                 self.tell(Fact::FrameReceived { connection });

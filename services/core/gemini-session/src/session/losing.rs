@@ -16,6 +16,8 @@ const LEAD_IN_AGAIN: MediaTime = MediaTime::from_millis(400);
 
 /// By how much later its watchdog may see what is wrong with a connection that is sent source at once.
 const WATCHED: Duration = Duration::from_millis(1_500);
+/// However patient a watchdog is set, for longer the breaker does not wait for it.
+const WATCHED_MAX: Duration = Duration::from_secs(20);
 
 /// Shortest wait that a server's own word is taken for.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
@@ -322,7 +324,8 @@ impl Session {
     pub(super) fn check_load(&mut self, now: Tick) {
         // What is sent again is much at once, and whether it is answered the watchdog tells first: another connection may
         // answer what this one does not.
-        let grace = self.config.pace.replay_max.max(self.config.answer_watchdog()) + WATCHED;
+        let watched = self.config.answer_watchdog().min(WATCHED_MAX);
+        let grace = self.config.pace.replay_max.max(watched) + WATCHED;
         let replaying = self.live_leg().is_none_or(|leg| now.since(leg.begun_at) < grace);
         let in_flight = if replaying {
             Duration::ZERO

@@ -101,3 +101,24 @@ fn who_breaks_off_while_he_speaks_owes_the_phrase_that_he_seems_to_have_ended() 
     assert!(MediaTime::from_millis(4_100) < silent, "{silent:?}");
     assert!(speaking < MediaTime::from_millis(300), "{speaking:?}");
 }
+
+#[test]
+fn who_catches_up_keeps_another_time_though_nobody_was_asked_the_same() {
+    for (late_ms, catches_up) in [(100, false), (2_000, true)] {
+        let mut bench = Bench::ready(config());
+        bench.pass(3_000, false);
+        bench.input(Input::ConnectionEnded {
+            connection: ONE,
+            ending: Ending::Dropped,
+        });
+        bench.pass(late_ms, true);
+        bench.set_up(TWO);
+        bench.pass(100, true);
+        let from = superseded_from(&bench).map(MediaTime::millis);
+        assert_eq!(from.is_some(), catches_up, "{late_ms} ms: {from:?}");
+        assert!(
+            from.is_none_or(|from| (2_800..=3_000).contains(&from)),
+            "{from:?}"
+        );
+    }
+}

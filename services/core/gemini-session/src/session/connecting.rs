@@ -1,6 +1,6 @@
 //! Opening connections, and giving the source to one that is ready.
-use super::Session;
 use super::losing::PHRASE_PAUSE;
+use super::{NEVER, Session};
 use crate::leg::{Leg, Phase};
 use crate::setup;
 use crate::types::{BreakerState, Cause, ConnectionId, Event, FragmentError, Output, Supersession};
@@ -121,7 +121,9 @@ impl Session {
         let unheard = self.resume_from.max(self.sent_to).max(self.feed.start());
         self.drop_source(MediaRange::new(unheard, at), &TOO_OLD);
         let anew = if self.doubtful { self.owed_from(at) } else { at };
-        if anew < self.sent_to {
+        // Whoever catches up keeps another time than those before, though nobody was asked the same.
+        let catches_up = NEVER < self.sent_to && at + REPLAY_MIN < end;
+        if anew < self.sent_to || catches_up {
             self.supersede(id, anew, at);
         }
         if at + REPLAY_MIN < end {

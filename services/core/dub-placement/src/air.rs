@@ -1,5 +1,7 @@
 //! What begins to air: phrases decided for good, and their dubs put on the air's timeline.
+mod choosing;
 mod decisions;
+mod splicing;
 mod taking_up;
 
 use crate::align::Run;
@@ -7,13 +9,15 @@ use crate::atoms::STEP;
 use crate::borders::{Border, border};
 use crate::lane::{Lane, Time, seconds, time};
 use crate::phrases::Phrase;
-use crate::{Decision, Placement, Verdict};
+use crate::{Decision, Placement};
 use media_types::{MediaRange, MediaTime};
 
 /// Sound is put this far ahead of what is decided, so that a dub that goes on does not fade at the end of each block.
 const AHEAD: MediaTime = MediaTime::from_millis(100);
 /// From one dub to the next, if the provider paused as long.
 const BREATH: MediaTime = MediaTime::from_millis(120);
+/// By how much a pause inside of a dub is made longer at most, so that its words stay with the speaker's.
+const PAUSE_LONGER: MediaTime = MediaTime::from_millis(600);
 /// Longest pause that stays inside of a dub.
 const PAUSE_MAX: MediaTime = MediaTime::from_millis(1_500);
 /// How long a dub whose sound is late is waited for, before the next phrase may air without one.
@@ -26,12 +30,8 @@ const STOPPED_SHORT: f64 = 0.7;
 /// piece of the original as more than noise.
 const STOPPED: MediaTime = MediaTime::from_millis(1_000);
 const LEFT_MIN: MediaTime = MediaTime::from_millis(1_000);
-/// How long a whole answer is waited for where the one that is there was broken off.
-const ANEW_WAIT: MediaTime = MediaTime::from_millis(1_500);
-/// Original that may have been heard of a phrase that is dubbed: less than a syllable.
-const HEARD_MAX: MediaTime = MediaTime::from_millis(60);
 /// Silence behind which the last sound of a line is the beginning of something.
-const LAST_PAUSE: MediaTime = MediaTime::from_millis(300);
+const LAST_PAUSE: MediaTime = MediaTime::from_millis(150);
 /// By how much a phrase of the worker and one of the dubber differ.
 const SLACK: MediaTime = MediaTime::from_millis(250);
 /// How far the source may be ahead of what a provider was heard to have heard.
@@ -65,6 +65,9 @@ impl Placement {
         self.tell_parts(until, &mut out);
         for _ in 0..EVENTS_MAX {
             self.replan();
+            if self.splice(until, &mut out) {
+                continue;
+            }
             let mut track = self.take_up(until);
             if track == Track::Free {
                 track = self.go_on(until);
@@ -189,6 +192,7 @@ impl Placement {
 
     /// Puts sound on the track, up to what is due.
     fn put(&mut self, until: MediaTime, index: usize, limit: usize) -> Track {
+        let keeps_pace = self.keeps_pace(index);
         let Some(lane) = self.lanes.get_mut(index) else {
             return Track::Free;
         };
@@ -200,7 +204,15 @@ impl Placement {
         } else {
             MediaTime::ZERO
         };
-        let follows = (self.sound_end + pause).max(self.aired);
+        let paused = self.sound_end + pause;
+        let follows = keeps_pace.map_or(paused, |at| {
+            if MediaTime::ZERO < pause {
+                paused.max(at.min(paused + PAUSE_LONGER))
+            } else {
+                paused
+            }
+        });
+        let follows = follows.max(self.aired);
         let at = dub.starts_at.map_or(follows, |at| at.max(self.aired));
         let due = until + AHEAD - at;
         if due <= MediaTime::ZERO {
@@ -223,6 +235,19 @@ impl Placement {
         self.sound_end = at + length;
         self.keep_down(MediaRange::new(from, at + length));
         Track::Again
+    }
+
+    /// Where the speaker was when he said what comes next of the dub that airs, by usual lengths: who says it in less time
+    /// pauses longer where he pauses.
+    fn keeps_pace(&self, index: usize) -> Option<MediaTime> {
+        let lane = self.lanes.get(index)?;
+        let dub = lane.head.filter(|dub| dub.phrases == 1 && dub.turn.is_none())?;
+        let phrase = self.phrases.get(self.phrases.index_of(dub.phrase?)?)?;
+        let end = phrase.end?;
+        let spoken = time(seconds(dub.length) / self.estimates.beliefs().usual(1.0));
+        // Who says it all in as much time has none to spare.
+        let left = lane.going_on().map_or(0.0, |run| lane.length_of(run));
+        Some((phrase.onset + spoken - BREATH).min(end - time(left)))
     }
 
     /// Nothing more has come of the dub that airs.
@@ -318,174 +343,5 @@ impl Placement {
         self.figures.speech_unmatched_total += 1;
         self.speaking = Some(lane.connection);
         self.put(until, index, usize::MAX) == Track::Again
-    }
-
-    /// Decides the next phrase, if it is due.
-    fn next_phrase(&mut self, until: MediaTime, out: &mut Vec<Decision>) -> bool {
-        let Some((index, phrase)) = self
-            .phrases
-            .first_open()
-            .and_then(|index| Some((index, *self.phrases.get(index)?)))
-        else {
-            return false;
-        };
-        let free = phrase.onset.max(self.fallback_end).max(self.aired);
-        let heard = (self.aired - phrase.onset.max(self.down_until)).max(MediaTime::ZERO);
-        let begun = HEARD_MAX < heard;
-        let answer = if begun { None } else { self.answer_to(index) };
-        let answer = answer.filter(|(lane, _)| self.lane_index() == Some(*lane) || !self.is_said(index));
-        let Some((lane, run)) = answer else {
-            let at = free.max(self.sound_end).max(self.down_until);
-            if until <= at {
-                return false;
-            }
-            let covered = !begun && self.is_covered(index);
-            let verdict = if covered {
-                Verdict::Dubbed
-            } else {
-                Verdict::FellBack
-            };
-            self.settle(index, verdict, at, until, out);
-            if !begun {
-                self.replace(self.lane_index().filter(|_| covered), index);
-            }
-            return true;
-        };
-        let gap = self
-            .lanes
-            .get(lane)
-            .and_then(|lane| lane.atoms.list.get(run.atom))
-            .map_or(MediaTime::ZERO, |atom| atom.gap.clamp(MediaTime::ZERO, BREATH));
-        let at = free.max(self.sound_end + gap);
-        if until <= at {
-            if phrase.onset < until {
-                self.keep_down(MediaRange::new(phrase.onset.max(self.down_until), until + STEP));
-            }
-            return false;
-        }
-        if at - phrase.onset < ANEW_WAIT && self.is_broken_off(lane, run, phrase) {
-            self.keep_down(MediaRange::new(phrase.onset.max(self.down_until), until + STEP));
-            return false;
-        }
-        let (said, tail) = (self.said_already(lane, index), self.said_last());
-        self.clear_the_way(lane, run);
-        let backlog = at - phrase.onset;
-        let overflows = self.config.backlog_max < backlog && !self.ends_in_time(lane, run, phrase, at);
-        if let Some(line) = self.lanes.get_mut(lane) {
-            if let Some(found) = line.note(&self.phrases) {
-                self.estimates.note(found);
-            }
-            line.begin(Some(phrase.id), (!overflows).then_some(at));
-            line.join(run, said, &tail);
-        }
-        if overflows {
-            self.settle(index, Verdict::Overflowed, at, until, out);
-            return true;
-        }
-        self.figures.backlog = backlog;
-        self.estimates.note_glue(false);
-        self.speaking = self.lanes.get(lane).map(|lane| lane.connection);
-        self.settle(index, Verdict::Dubbed, phrase.onset, until, out);
-        self.replace(Some(lane), index);
-        self.put(until, lane, usize::MAX);
-        true
-    }
-
-    /// The end of what was said.
-    fn said_last(&self) -> Vec<i16> {
-        let lane = self.lane_index().and_then(|index| self.lanes.get(index));
-        lane.map(|lane| lane.tail.clone()).unwrap_or_default()
-    }
-
-    /// How much of a phrase's answer, in seconds, was heard from another line that died in the middle of a phrase: it may
-    /// have said more of it than is answered anew, by usual lengths. Less than none is less than usual.
-    fn said_already(&self, chosen: usize, phrase: usize) -> Option<f64> {
-        let lane = self.lanes.get(self.lane_index().filter(|lane| *lane < chosen)?)?;
-        let dub = lane.head.filter(|dub| !dub.sealed && !dub.done)?;
-        let first = self.phrases.index_of(dub.phrase?)?;
-        let before = phrase
-            .checked_sub(1)
-            .and_then(|before| self.phrases.get(before))?;
-        let onset = self.phrases.get(phrase)?.onset;
-        if before.end != Some(onset) || phrase != first + dub.phrases {
-            return None;
-        }
-        let spoken = seconds(onset - self.phrases.get(first)?.onset);
-        Some(seconds(dub.length) - self.estimates.beliefs().usual(spoken))
-    }
-
-    /// The newest answer that has come. What a newer line was to answer and was not asked has none: what an older one said
-    /// last may be of the phrase before.
-    fn answer_to(&self, phrase: usize) -> Option<(usize, Run)> {
-        let it = self.phrases.get(phrase)?;
-        let mut given_up = false;
-        for (index, lane) in self.lanes.iter().enumerate().rev() {
-            if let Some(run) = lane.answer_to(phrase) {
-                return Some((index, run)).filter(|_| !given_up || !lane.is_last(run));
-            }
-            let owed = lane.owed < lane.from && lane.owed < it.onset + SLACK;
-            given_up |= owed && it.end.is_some_and(|end| end < lane.from + SLACK);
-        }
-        None
-    }
-
-    /// The dub that aired last said this phrase too, and all of it.
-    fn is_said(&self, phrase: usize) -> bool {
-        let Some(lane) = self.lane_index().and_then(|index| self.lanes.get(index)) else {
-            return false;
-        };
-        let (Some(run), Some(dub)) = (lane.going_on(), lane.head) else {
-            return false;
-        };
-        let spoken: f64 = (run.phrase..=phrase)
-            .filter_map(|index| self.phrases.get(index))
-            .map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
-            .sum();
-        let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        covered && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
-    }
-
-    /// The dub that aired last answers this phrase too, and no border was found in it.
-    fn is_covered(&mut self, phrase: usize) -> bool {
-        let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) else {
-            return false;
-        };
-        let Some(run) = lane.going_on() else { return false };
-        let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed) {
-            dub.phrases = phrase + 1 - run.phrase;
-            self.estimates.note_glue(true);
-            return true;
-        }
-        false
-    }
-
-    /// What comes before a run was not heard by now, so it is never. What fits nothing, right before it, is heard with
-    /// it: losing words is worse.
-    fn clear_the_way(&mut self, lane: usize, run: Run) {
-        let Some(lane) = self.lanes.get_mut(lane) else {
-            return;
-        };
-        let before = lane.plan.iter().filter(|other| other.atom < run.atom);
-        let (planned, end) = before.fold((0, 0), |(planned, _), other| {
-            (planned + other.atoms, other.atom + other.atoms)
-        });
-        let dropped = lane.drop_atoms(end);
-        let late = u64::try_from(planned).unwrap_or(0).min(dropped);
-        self.figures.speech_late_total += late;
-        self.figures.speech_dropped_total += dropped - late;
-    }
-
-    /// Other lines' answers to a phrase are void.
-    fn replace(&mut self, chosen: Option<usize>, phrase: usize) {
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(run) = lane.answer_to(phrase).filter(|_| Some(index) != chosen) else {
-                continue;
-            };
-            self.figures.speech_replaced_total += lane.drop_atoms(run.atom);
-            let id = self.phrases.get(phrase).map(|phrase| phrase.id);
-            lane.begin(id, None);
-            self.figures.speech_replaced_total += lane.leave_unsaid(run);
-        }
     }
 }

@@ -58,6 +58,10 @@ const PARTED_REACH: f64 = 0.3;
 const AUDIBLE: f64 = 0.08;
 /// Spreads of the lag after which an answer is overdue.
 const OVERDUE: f64 = 2.0;
+/// How much faster than it is spoken source is sent again.
+const CATCHES_UP: f64 = 2.0;
+/// What the time of its first answer tells of a line that catches up, at most: it may think for long.
+const FIRST_MAX: f64 = 4.0;
 /// The first answer to source that is answered anew, taken for the end of the one before.
 const BEGUN_ANEW: f64 = 4.0;
 /// A phrase that another line answers anew, and that the line which died had time to begin with.
@@ -112,6 +116,8 @@ pub(crate) struct Spoken {
     pub(crate) open: bool,
     /// When it was decided, on the air's clock.
     pub(crate) settled: Option<f64>,
+    /// It was decided that its original airs.
+    pub(crate) fell_back: bool,
 }
 
 /// The answer that airs, or aired last.
@@ -165,6 +171,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) anew: bool,
     /// Where the source begins that this line answers, in seconds.
     pub(crate) from: Option<f64>,
+    /// When this line was asked, on the air's clock, in seconds; absent where that is not known.
+    pub(crate) begun: Option<f64>,
     /// Source from here on is answered anew by another line, in seconds.
     pub(crate) until: Option<f64>,
     /// No answer follows its source by more, in seconds.
@@ -346,7 +354,7 @@ impl Scene<'_> {
             let begins = atom == 0 && self.head.is_none();
             let price = match self.from {
                 Some(_) if self.is_unasked(spoken) => 0.0,
-                Some(from) if begins && from - PART < spoken.start => SKIP_ANEW,
+                Some(from) if begins && from - PART < spoken.start && !spoken.fell_back => SKIP_ANEW,
                 Some(_) | None if spoken.settled.is_some() => SKIP_SETTLED,
                 Some(_) | None => SKIP,
             };

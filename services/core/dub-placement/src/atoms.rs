@@ -85,10 +85,11 @@ impl Atom {
         second
     }
 
-    /// What was cut begins without a click: its first step rises from silence.
-    pub(crate) fn fade_in(&mut self) {
+    /// What was cut begins without a click: its step there rises from silence.
+    pub(crate) fn fade_in(&mut self, step: usize) {
         let frames = STEP_FRAMES as i32;
-        for (frame, pair) in (0..frames).zip(self.pcm.chunks_mut(CHANNELS)) {
+        let rest = self.pcm.chunks_mut(CHANNELS).skip(step * STEP_FRAMES);
+        for (frame, pair) in (0..frames).zip(rest) {
             for sample in pair {
                 *sample = (i32::from(*sample) * frame / frames) as i16;
             }

@@ -108,7 +108,11 @@ pub(crate) fn repeated(run: &[&Atom], tail: &[i16], target: f64, reach: f64) -> 
         return None;
     }
     let mut sound = Vec::new();
+    let most = (target + reach).max(0.0) as usize * STEP_SAMPLES;
     for (index, atom) in run.iter().enumerate() {
+        if most < sound.len() {
+            break;
+        }
         if 0 < index {
             sound.resize(sound.len() + pause_steps(atom) * STEP_SAMPLES, 0);
         }
@@ -151,12 +155,17 @@ fn spectra(pcm: &[i16]) -> Vec<Vec<f32>> {
     let sound = mono(pcm);
     let plan = RealFftPlanner::<f32>::new().plan_fft_forward(2 * STEP_FRAMES);
     let mut out = Vec::new();
+    let window: Vec<f32> = (0..2 * STEP_FRAMES)
+        .map(|index| {
+            let turn = std::f32::consts::PI * (index as f32 + 0.5) / STEP_FRAMES as f32;
+            0.5 - 0.5 * turn.cos()
+        })
+        .collect();
     for step in 0..sound.len() / STEP_FRAMES {
         let mut part = plan.make_input_vec();
         let heard = sound.get(step * STEP_FRAMES..).unwrap_or_default();
-        for (index, (slot, sample)) in part.iter_mut().zip(heard).enumerate() {
-            let turn = std::f32::consts::PI * (index as f32 + 0.5) / STEP_FRAMES as f32;
-            *slot = sample * (0.5 - 0.5 * turn.cos());
+        for ((slot, sample), share) in part.iter_mut().zip(heard).zip(&window) {
+            *slot = sample * share;
         }
         let mut bins = plan.make_output_vec();
         if plan.process(&mut part, &mut bins).is_err() {

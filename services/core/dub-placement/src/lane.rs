@@ -2,9 +2,14 @@
 //!
 //! A connection that answers source anew begins a line of its own; for each phrase the newest line that has an answer
 //! counts.
+mod joints;
+
+pub(crate) use joints::JOIN_MIN;
+
+use crate::Verdict;
 use crate::align::{BEHIND, Head, QUEUES, Run, Scene, Sound, Spoken};
 use crate::atoms::{Atom, Atoms, STEP_SAMPLES, steps};
-use crate::borders::{REPEATED_STEPS, border, pause_steps, place, repeated};
+use crate::borders::{REPEATED_STEPS, pause_steps};
 use crate::estimates::{Beliefs, Match};
 use crate::phrases::Phrases;
 use media_types::{MediaTime, SAMPLE_RATE_HZ};
@@ -19,14 +24,6 @@ const CATCHING_UP: MediaTime = MediaTime::from_millis(20_000);
 const ALIGNED: usize = 96;
 /// Gap between the last sound of one connection and the first of the next: nobody knows.
 const GAP_UNKNOWN: MediaTime = MediaTime::from_millis(300);
-
-/// Less than this is not left out: it is within what is known of how long an answer is, in seconds.
-const JOIN_MIN: f64 = 0.25;
-/// How much too early, at most, is joined where no word ends, in steps.
-const JOIN_EARLY: f64 = 50.0;
-/// How far from where it should be a joint is looked for: share of what is left out, and bounds in steps.
-const JOIN_REACH: f64 = 0.3;
-const JOIN_STEPS: std::ops::RangeInclusive<f64> = 20.0..=100.0;
 
 /// The run that a line said last.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +55,13 @@ pub(crate) struct Dub {
     pub(crate) noted: bool,
 }
 
+impl Dub {
+    /// Nothing of it was said or left unsaid yet.
+    fn is_fresh(&self) -> bool {
+        self.start == self.end && self.length == MediaTime::ZERO
+    }
+}
+
 /// Where everything stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time {
@@ -82,6 +86,8 @@ pub(crate) struct Lane {
     pub(crate) from: MediaTime,
     /// What lies between this and that was too old to be asked again.
     pub(crate) owed: MediaTime,
+    /// When it was asked, on the air's clock.
+    pub(crate) begun: Option<MediaTime>,
     pub(crate) atoms: Atoms,
     pub(crate) head: Option<Dub>,
     pub(crate) plan: Vec<Run>,
@@ -105,6 +111,7 @@ impl Lane {
             connection,
             from,
             owed: from,
+            begun: None,
             atoms: Atoms::default(),
             head: None,
             plan: Vec::new(),
@@ -158,6 +165,7 @@ impl Lane {
             until: time.until.map(seconds),
             from: (0 < self.connection).then(|| seconds(self.from)),
             anew,
+            begun: self.begun.map(seconds),
             age_max: time.age_max,
             now: seconds(sent.filter(|_| anew).unwrap_or(time.now)),
         };
@@ -176,7 +184,8 @@ impl Lane {
         {
             let first = connection.is_some_and(|last| last != atom.connection);
             connection = Some(atom.connection);
-            let gap = if 0 < atom.placed {
+            let begins = out.is_empty() && self.head.is_some_and(|dub| dub.is_fresh() && !dub.done);
+            let gap = if 0 < atom.placed || begins {
                 MediaTime::ZERO
             } else {
                 atom.gap
@@ -239,6 +248,12 @@ impl Lane {
         self.atoms.list.len() <= run.atom + run.atoms
     }
 
+    /// Length of a run that nothing is heard of yet, without the pauses in it, in seconds.
+    pub(crate) fn sound_of(&self, run: Run) -> f64 {
+        let atoms = self.atoms.list.iter().skip(run.atom).take(run.atoms);
+        seconds(steps(atoms.map(Atom::rest).sum()))
+    }
+
     /// Length of a run that nothing is heard of yet, with the pauses in it, in seconds.
     pub(crate) fn length_of(&self, run: Run) -> f64 {
         let atoms = self.atoms.list.iter().skip(run.atom).take(run.atoms);
@@ -292,34 +307,27 @@ impl Lane {
         self.dirty = true;
     }
 
-    /// Leaves out the beginning of the run that is to be said: so many seconds of it were heard from another line. It is
-    /// joined where the same was said, or where a word ends. Where none does, it is joined as early as it may have to be:
-    /// half a word twice is better than all that was heard, and better than a word that is missing. How much was heard is
-    /// known by usual lengths only: the same sound tells more, where they tell of nothing too.
-    pub(crate) fn join(&mut self, run: Run, said: Option<f64>, tail: &[i16]) {
-        let Some(said) = said else {
-            return;
-        };
-        let atoms: Vec<_> = self.atoms.list.iter().take(run.atoms).collect();
-        let steps_said = 100.0 * said;
-        let reach = (JOIN_REACH * steps_said).clamp(*JOIN_STEPS.start(), *JOIN_STEPS.end());
-        let early = (steps_said - reach.min(JOIN_EARLY)).max(0.0);
-        let guessed = || border(&atoms, steps_said, reach).or_else(|| place(&atoms, early));
-        let found = repeated(&atoms, tail, steps_said.max(REPEATED_STEPS as f64), reach)
-            .or_else(|| if JOIN_MIN <= said { guessed() } else { None });
-        let Some(found) = found else {
-            return;
-        };
-        self.drop_atoms(found.atom);
-        if let Some(first) = self.atoms.list.front_mut().filter(|_| 0 < found.step) {
-            *first = first.split(found.step);
-            first.fade_in();
-        }
-        if let Some(dub) = &mut self.head {
-            dub.length = time(said.max(0.0));
-            dub.noted = true;
-        }
-        self.dirty = true;
+    /// A sound of it has ended, and it may go on.
+    pub(crate) fn pauses(&self) -> bool {
+        let speaks = self
+            .head
+            .is_some_and(|dub| !dub.sealed && dub.starts_at.is_none());
+        speaks
+            && self
+                .atoms
+                .list
+                .front()
+                .is_none_or(|atom| atom.placed == 0 || atom.rest() == 0)
+    }
+
+    /// More may come of what it says.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.arriving
+    }
+
+    /// Steps of sound that wait.
+    pub(crate) fn waits(&self) -> usize {
+        self.atoms.list.iter().map(Atom::rest).sum()
     }
 
     /// What the last run tells of the provider.
@@ -360,7 +368,8 @@ impl Lane {
         let atom = self.atoms.list.front_mut()?;
         let dub = self.head.as_mut()?;
         let count = wanted.min(atom.rest());
-        if atom.placed == 0 && dub.starts_at.is_none() {
+        // The pause before all of it is no part of it.
+        if atom.placed == 0 && dub.starts_at.is_none() && !dub.is_fresh() {
             let gap = atom.gap.max(MediaTime::ZERO);
             dub.length = dub.length + gap;
             if dub.connection == atom.connection && seconds(gap) <= QUEUES && !dub.sealed {
@@ -428,6 +437,7 @@ fn spoken(phrases: &Phrases, live: MediaTime) -> Vec<Spoken> {
         ),
         open: phrase.end.is_none(),
         settled: phrase.fate.map(|fate| seconds(fate.decided_at)),
+        fell_back: phrase.fate.is_some_and(|fate| fate.verdict != Verdict::Dubbed),
     })
     .collect()
 }

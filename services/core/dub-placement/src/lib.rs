@@ -17,8 +17,10 @@ mod borders;
 mod estimates;
 mod lane;
 mod phrases;
+mod sketch;
 mod types;
 
+pub use sketch::Sketch;
 pub use types::{Config, Decision, Figures, Placed, Speech, Verdict};
 
 use audio_timeline::{PcmStore, RangeSet};
@@ -53,6 +55,8 @@ pub struct Placement {
     lanes: VecDeque<Lane>,
     /// First connection of the line that is being said.
     speaking: Option<u64>,
+    /// Where its sound ended when newer lines were last searched for the same, and how much they had said.
+    searched: (MediaTime, usize),
     connection: Option<u64>,
     turn: Option<u64>,
     estimates: Estimates,
@@ -78,6 +82,7 @@ impl Placement {
             phrases: Phrases::default(),
             lanes: VecDeque::from([Lane::new(0, never)]),
             speaking: None,
+            searched: (never, 0),
             connection: None,
             turn: None,
             estimates: Estimates::default(),
@@ -118,6 +123,7 @@ impl Placement {
         self.touch();
         let mut lane = Lane::new(connection, asked);
         lane.owed = from.min(asked);
+        lane.begun = Some(self.aired);
         self.lanes.push_back(lane);
         if LANES < self.lanes.len()
             && let Some(mut oldest) = self.lanes.pop_front()
@@ -133,6 +139,11 @@ impl Placement {
             provider_lag: self.estimates.lag_median(),
             ..self.figures
         }
+    }
+
+    /// Where everything stands, in words, for whoever looks into a decision.
+    pub fn sketch(&self) -> Sketch<'_> {
+        Sketch(self)
     }
 
     /// Places a piece.

@@ -3,6 +3,7 @@
 use super::*;
 
 mod anew;
+mod joints;
 
 fn placement() -> Placement {
     Placement::new(Config {

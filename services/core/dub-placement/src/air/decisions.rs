@@ -199,15 +199,17 @@ impl Placement {
         let open = self.phrases.first_open();
         let newest = self.lanes.len().saturating_sub(1);
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.going_on().is_some_and(|run| 0 < run.atoms) {
+            let speaks = self.speaking == Some(lane.connection);
+            let goes_on = lane.going_on().is_some_and(|run| 0 < run.atoms);
+            if goes_on && (speaks || lane.head.is_some_and(|dub| !dub.sealed)) {
                 continue;
             }
-            let speaks = self.speaking == Some(lane.connection);
             let wanted = open.is_some_and(|open| lane.plan.iter().any(|run| open < run.phrase + run.phrases));
-            let old = |atom: &crate::atoms::Atom| !atom.open && atom.latest.1 < self.aired - SLACK;
+            let old =
+                |atom: &crate::atoms::Atom| !(atom.open && speaks) && atom.latest.1 < self.aired - SLACK;
             while !(wanted || speaks && lane.is_mid()) && lane.atoms.list.front().is_some_and(old) {
                 let left = lane.drop_atoms(1);
-                if index == newest {
+                if index == newest && !goes_on {
                     self.figures.speech_late_total += left;
                 } else {
                     self.figures.speech_replaced_total += left;

@@ -8,11 +8,11 @@ use crate::phrases::Phrase;
 use media_types::{MediaRange, MediaTime};
 
 /// How long the rest is waited for. Behind that, and where nobody says it, the original airs.
-const REST_WAIT: MediaTime = MediaTime::from_millis(1_500);
+pub(super) const REST_WAIT: MediaTime = MediaTime::from_millis(1_500);
 /// Nobody connects what is heard later with what was said.
-const REST_LATE: MediaTime = MediaTime::from_millis(2_500);
+pub(super) const REST_LATE: MediaTime = MediaTime::from_millis(2_500);
 /// The least that a rest has to be, in seconds and as a share of what was said: answers to the same are not alike.
-const REST_MIN: f64 = 0.3;
+pub(super) const REST_MIN: f64 = 0.3;
 const REST_SHARE: f64 = 0.1;
 
 /// What goes on with a dub.

@@ -4,10 +4,10 @@ use super::*;
 impl Scene<'_> {
     /// How far a run's start is off, and by how much it queues behind the one before: for that it is not to blame.
     pub(super) fn start_cost(&self, atom: usize, phrase: usize) -> (f64, f64) {
-        if self.anew && self.head.is_none() && atom == 0 {
-            return (0.0, 0.0);
-        }
         let sound = &self.sounds[atom];
+        if self.anew && self.head.is_none() && atom == 0 {
+            return (self.first_cost(sound, phrase), 0.0);
+        }
         let before = match atom.checked_sub(1).and_then(|before| self.sounds.get(before)) {
             Some(sound) => sound.end(),
             None => self.head.map_or(f64::NEG_INFINITY, |head| head.end),
@@ -27,6 +27,17 @@ impl Scene<'_> {
             off((sound.start - wanted) / self.beliefs.lag_spread),
             (wanted - alone).min(sound.behind_max()),
         )
+    }
+
+    /// How far the first answer of a line that catches up is off, by the time since the line was asked: what comes before
+    /// a phrase takes its time to be sent.
+    fn first_cost(&self, sound: &Sound, phrase: usize) -> f64 {
+        let (Some(from), Some(begun)) = (self.from, self.begun) else {
+            return 0.0;
+        };
+        let sent = (self.phrases[phrase].start - from).max(0.0) / CATCHES_UP;
+        let waited = sound.heard_at - begun;
+        off((waited - sent - self.beliefs.lag) / self.beliefs.lag_spread).min(FIRST_MAX)
     }
 
     /// By how much an answer to a phrase begins later than it would by itself.

@@ -26,6 +26,7 @@ fn spoken(start: f64, end: f64) -> Spoken {
         end,
         open: false,
         settled: None,
+        fell_back: false,
     }
 }
 
@@ -38,6 +39,7 @@ fn align(sounds: &[Sound], phrases: &[Spoken], arriving: bool) -> Vec<(usize, us
         beliefs: estimates.beliefs(),
         arriving,
         anew: false,
+        begun: None,
         until: None,
         from: None,
         age_max: 9.5,
@@ -179,6 +181,7 @@ fn a_turn_begins_with_the_part_of_its_phrase_that_no_other_line_answers() {
         beliefs: &beliefs,
         arriving: true,
         anew: false,
+        begun: None,
         until: Some(9.78),
         from: None,
         age_max: 9.5,
@@ -196,6 +199,7 @@ fn line<'a>(sounds: &'a [Sound], phrases: &'a [Spoken], estimates: &'a Estimates
         beliefs: estimates.beliefs(),
         arriving: true,
         anew: false,
+        begun: None,
         until: Some(11.9),
         from: Some(5.0),
         age_max: 9.5,

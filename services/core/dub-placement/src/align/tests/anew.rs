@@ -32,6 +32,7 @@ fn answered_by(next: Sound, arriving: bool, now: f64) -> Option<usize> {
         beliefs: &beliefs,
         arriving,
         anew: true,
+        begun: None,
         until: None,
         from: Some(162.2),
         age_max: 11.0,
@@ -95,6 +96,7 @@ fn who_has_fallen_behind_pauses_between_answers_rather_than_inside() {
         beliefs: estimates.beliefs(),
         arriving: true,
         anew: true,
+        begun: None,
         until: None,
         from: Some(14.56),
         age_max: 11.0,
@@ -127,6 +129,7 @@ fn a_line_that_begins_a_little_inside_of_a_phrase_begins_with_its_answer() {
     let scene = Scene {
         beliefs: &beliefs,
         anew: true,
+        begun: None,
         until: None,
         from: Some(198.11),
         age_max: 11.0,
@@ -134,4 +137,33 @@ fn a_line_that_begins_a_little_inside_of_a_phrase_begins_with_its_answer() {
         ..line(&sounds, &phrases, &estimates)
     };
     assert_eq!(runs_of(&scene), [(0, 2, 0, 1)]);
+}
+
+#[test]
+fn the_first_answer_of_a_line_that_catches_up_is_told_by_the_time_since_it_was_asked() {
+    // The first phrase fell back. Whether the model left it out too, its answer would be about as long.
+    let fell_back = Spoken {
+        settled: Some(101.3),
+        fell_back: true,
+        ..spoken(101.3, 104.3)
+    };
+    let phrases = [fell_back, spoken(107.3, 110.4)];
+    let estimates = Estimates::default();
+    for (waited, first) in [(1.3, 0), (4.3, 1)] {
+        let sounds = [Sound {
+            earliest: (101.3, 103.0),
+            heard_at: 101.4 + waited,
+            ..sound(109.1, 111.9, 0.11)
+        }];
+        let scene = Scene {
+            anew: true,
+            begun: Some(101.4),
+            until: None,
+            from: Some(101.3),
+            now: 112.0,
+            ..line(&sounds, &phrases, &estimates)
+        };
+        let begins = runs_of(&scene).first().map(|run| run.2);
+        assert_eq!(begins, Some(first), "{waited} s");
+    }
 }

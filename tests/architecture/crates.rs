@@ -57,6 +57,8 @@ const ARROWS: Arrows = &[
             "audio-dsp",
             "audio-timeline",
             "stream-lifecycle",
+            "gemini-live",
+            "gemini-session",
             "dub-placement",
             "speech-activity",
             "dub-proto",

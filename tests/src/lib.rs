@@ -13,6 +13,7 @@ pub mod talk;
 
 pub mod bench;
 pub mod compose;
+pub mod rehearsal;
 pub mod twin;
 
 pub use http::{http_get, http_post};

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dub_tests::rehearsal;
 use dub_tests::twin::{Family, faults, rotation, soak};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -64,6 +65,26 @@ enum Drill {
         #[arg(long, value_enum, default_value_t = Model::Translate)]
         model: Model,
     },
+    /// The same drills in virtual time, without processes: as many seeds as wanted
+    Rehearse {
+        #[command(flatten)]
+        common: Common,
+        /// What is rehearsed
+        #[arg(long, value_enum, default_value_t = rehearsal::Drill::Rotation)]
+        drill: rehearsal::Drill,
+        /// Length of the programme in seconds, of rotation and soak
+        #[arg(long, default_value_t = rotation::SECONDS)]
+        seconds: f64,
+        /// First seed
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Seeds
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
+        /// Tells what happened between two seconds of the programme
+        #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+        show: Vec<f64>,
+    },
     /// A long run with mixed faults: nothing grows, every phrase is accounted for
     Soak {
         /// Length in minutes
@@ -109,6 +130,28 @@ fn run(drill: Drill) -> Result<bool> {
             family: model.into(),
             jobs: common.jobs,
         }),
+        Drill::Rehearse {
+            common,
+            drill,
+            seconds,
+            seed,
+            seeds,
+            show,
+        } => {
+            let options = rehearsal::Options {
+                only: common.only,
+                jobs: common.jobs,
+                drill,
+                seconds,
+                seeds: seed..seed + seeds,
+                show: show.first().copied().zip(show.get(1).copied()),
+            };
+            if common.list {
+                rehearsal::list(&options).iter().for_each(|line| say(line));
+                return Ok(true);
+            }
+            rehearsal::run(&options)
+        }
         Drill::Soak { minutes, seed, model } => soak::run(&soak::Options {
             seconds: 60.0 * minutes,
             family: model.into(),

@@ -46,6 +46,15 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// A phrase of which no dub was heard yet.
+    pub fn new(spoken: Spoken, original: f64) -> Self {
+        Self {
+            spoken,
+            dub: Vec::new(),
+            original,
+        }
+    }
+
     /// Parts of the dub that were heard.
     pub fn dubbed_parts(&self) -> usize {
         (0..self.spoken.parts)
@@ -75,6 +84,33 @@ impl Heard {
         (1.0 - dubbed - self.original).max(0.0)
     }
 
+    /// It in a line, with what was heard of it and when.
+    pub fn line(&self) -> String {
+        let parts: Vec<String> = self
+            .dub
+            .iter()
+            .map(|(part, at_s)| format!("{part}@{at_s:.2}"))
+            .collect();
+        let Spoken {
+            number,
+            start_s,
+            end_s,
+            parts: count,
+        } = self.spoken;
+        let word = match (self.is_whole(), self.doubled()) {
+            (true, 0) => "dubbed",
+            (true, _) if self.is_seam() => "A SEAM",
+            (true, _) => "DOUBLED",
+            (false, _) => "NOT DUBBED",
+        };
+        format!(
+            "{number:>4}  {start_s:8.2} to {end_s:8.2}  {word:<10}  original {:.2}  {} of {count} parts: {}\n",
+            self.original,
+            self.dubbed_parts(),
+            parts.join(" "),
+        )
+    }
+
     /// From its onset to its dub's, where the beginning of that was heard.
     pub fn late_s(&self) -> Option<f64> {
         let (_, at_s) = self.dub.iter().find(|(part, _)| *part == 0)?;
@@ -83,7 +119,7 @@ impl Heard {
 }
 
 /// What was heard and seen at `/out`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Air {
     /// Phrases that are judged: not those at the very beginning and end.
     pub heard: Vec<Heard>,
@@ -126,11 +162,7 @@ impl Air {
         let mut heard: Vec<Heard> = programme
             .phrases
             .iter()
-            .map(|spoken| Heard {
-                spoken: *spoken,
-                dub: Vec::new(),
-                original: source.original(&out, *spoken, shift_s),
-            })
+            .map(|spoken| Heard::new(*spoken, source.original(&out, *spoken, shift_s)))
             .collect();
         let foreign = hand_out(&cells, &mut heard, shift_s);
         heard.retain(|it| first_s <= it.spoken.start_s && it.spoken.end_s <= last_s);
@@ -155,32 +187,7 @@ impl Air {
 
     /// Every phrase with what was heard of it, a line each, for whoever looks into a failure.
     pub fn render(&self) -> String {
-        let line = |it: &Heard| {
-            let parts: Vec<String> = it
-                .dub
-                .iter()
-                .map(|(part, at_s)| format!("{part}@{at_s:.2}"))
-                .collect();
-            let Spoken {
-                number,
-                start_s,
-                end_s,
-                parts: count,
-            } = it.spoken;
-            let word = match (it.is_whole(), it.doubled()) {
-                (true, 0) => "dubbed",
-                (true, _) if it.is_seam() => "A SEAM",
-                (true, _) => "DOUBLED",
-                (false, _) => "NOT DUBBED",
-            };
-            format!(
-                "{number:>4}  {start_s:8.2} to {end_s:8.2}  {word:<10}  original {:.2}  {} of {count} parts: {}\n",
-                it.original,
-                it.dubbed_parts(),
-                parts.join(" "),
-            )
-        };
-        self.heard.iter().map(line).collect()
+        self.heard.iter().map(Heard::line).collect()
     }
 
     /// The longer of the two gaps.
@@ -252,7 +259,7 @@ impl Air {
 }
 
 /// Gives each part that was heard to the phrase that it belongs to; how many belong to none.
-fn hand_out(cells: &[HeardCell], heard: &mut [Heard], shift_s: f64) -> usize {
+pub(crate) fn hand_out(cells: &[HeardCell], heard: &mut [Heard], shift_s: f64) -> usize {
     let mut foreign = 0;
     for cell in cells {
         let at_s = cell.start_s - shift_s;
@@ -269,7 +276,7 @@ fn hand_out(cells: &[HeardCell], heard: &mut [Heard], shift_s: f64) -> usize {
     foreign
 }
 
-fn out_of_order(heard: &[Heard]) -> Vec<u16> {
+pub(crate) fn out_of_order(heard: &[Heard]) -> Vec<u16> {
     let mut began: Vec<(f64, usize)> = heard
         .iter()
         .enumerate()

@@ -125,11 +125,7 @@ fn case(plan: &Plan, programmes: &BTreeMap<Option<(u32, u32)>, Arc<Programme>>) 
         programme: Arc::clone(&programmes[&plan.hole]),
         seconds: plan.seconds,
         scenario: plan.scenario(),
-        settings: plan
-            .settings
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect(),
+        settings: plan.environment(),
     }
 }
 

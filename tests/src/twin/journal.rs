@@ -107,7 +107,7 @@ impl TwinJournal {
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("reading {}", path.display()))?;
         let mut started_ms = 0.0;
-        let mut entries = Vec::new();
+        let mut journal = Self::default();
         for line in BufReader::new(file).lines() {
             let Ok(line) = serde_json::from_str::<Value>(&line?) else {
                 continue;
@@ -116,17 +116,22 @@ impl TwinJournal {
                 started_ms = started;
                 continue;
             }
-            let what = What::of(&line);
-            if what == What::Else {
-                continue;
-            }
-            entries.push(Entry {
-                at_ms: started_ms + line["t_ms"].as_f64().unwrap_or_default(),
-                connection: line["connection"].as_u64().unwrap_or_default(),
+            let at_ms = started_ms + line["t_ms"].as_f64().unwrap_or_default();
+            journal.note(at_ms, line["connection"].as_u64().unwrap_or_default(), &line);
+        }
+        Ok(journal)
+    }
+
+    /// Adds what happened, if it is of interest.
+    pub fn note(&mut self, at_ms: f64, connection: u64, line: &Value) {
+        let what = What::of(line);
+        if what != What::Else {
+            self.entries.push(Entry {
+                at_ms,
+                connection,
                 what,
             });
         }
-        Ok(Self { entries })
     }
 
     /// Wall clock at which the programme's beginning came to the twin, by what it heard when.

@@ -71,6 +71,12 @@ impl Plan {
         plan
     }
 
+    /// Settings of the client, as an environment has them.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        self.settings.iter().map(owned).collect()
+    }
+
     /// What is special to some.
     fn particulars(&mut self) {
         match self.fault.name {

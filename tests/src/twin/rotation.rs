@@ -69,7 +69,7 @@ impl End {
         matches!(self, Self::Age | Self::GoAway)
     }
 
-    fn scenario(self) -> String {
+    pub(crate) fn scenario(self) -> String {
         let life = match self {
             Self::Age | Self::Reset | Self::Refused => (36, 44),
             Self::GoAway => (25, 35),
@@ -123,23 +123,28 @@ pub fn all() -> Vec<(String, Family, End)> {
 
 /// The case of one family and one end.
 pub fn case(family: Family, end: End, programme: &Arc<Programme>, seconds: f64) -> Case {
-    let settings = [
-        ("WORKER_GEMINI_SESSION_AGE", format!("{AGE_S}s")),
-        ("WORKER_GEMINI_SESSION_AGE_JITTER", "0s".to_owned()),
-        ("WORKER_GEMINI_SESSION_AGE_LIMIT", format!("{}s", AGE_S + 14)),
-    ];
     Case {
         name: format!("rotation-{}-{}", family.name(), end.name()),
         family,
         programme: Arc::clone(programme),
         seconds,
         scenario: end.scenario(),
-        settings: settings
-            .into_iter()
-            .chain(end.settings().map(|(key, value)| (key, value.to_owned())))
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        settings: settings(end),
     }
+}
+
+/// Settings of the client for an end.
+pub fn settings(end: End) -> Vec<(String, String)> {
+    let settings = [
+        ("WORKER_GEMINI_SESSION_AGE", format!("{AGE_S}s")),
+        ("WORKER_GEMINI_SESSION_AGE_JITTER", "0s".to_owned()),
+        ("WORKER_GEMINI_SESSION_AGE_LIMIT", format!("{}s", AGE_S + 14)),
+    ];
+    settings
+        .into_iter()
+        .chain(end.settings().map(|(key, value)| (key, value.to_owned())))
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// Runs the drill; whether every bar holds.

@@ -74,7 +74,7 @@ fn mixed(family: Family) -> Vec<&'static str> {
         .collect()
 }
 
-fn scenario(family: Family, seed: u64) -> String {
+pub(crate) fn scenario(family: Family, seed: u64) -> String {
     let names: Vec<String> = mixed(family)
         .into_iter()
         .map(|name| format!("\"{name}\""))

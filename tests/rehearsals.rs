@@ -87,6 +87,10 @@ fn no_word_is_out_of_place(classes: &[Class]) {
         assert!(air.early().is_empty(), "{name} early {:?}", air.early());
         assert_eq!(air.foreign, 0, "{name}");
         let omitted = outcome.journal.omitted();
+        if classes.contains(&Class::Transparent) {
+            let lost: Vec<u16> = air.not_dubbed(&omitted).map(|it| it.spoken.number).collect();
+            assert!(lost.is_empty(), "{name} lost {lost:?}");
+        }
         let last = air
             .heard
             .iter()

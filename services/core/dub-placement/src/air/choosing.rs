@@ -1,9 +1,9 @@
 //! Which answer a phrase gets, when it begins to air.
 use super::taking_up::{REST_MIN, REST_WAIT};
-use super::{BREATH, LAST_PAUSE, SLACK, WHOLE};
+use super::{BREATH, LAST_PAUSE, SLACK, STOPPED_SHORT, WHOLE};
 use crate::align::Run;
 use crate::atoms::STEP;
-use crate::lane::{JOIN_MIN, seconds, time};
+use crate::lane::{JOIN_MIN, Lane, seconds, time};
 use crate::{Decision, Placement, Verdict};
 use media_types::{MediaRange, MediaTime};
 
@@ -235,14 +235,28 @@ impl Placement {
         covered && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
     }
 
-    /// The dub that aired last answers this phrase too, and no border was found in it.
+    /// The dub that aired last answers this phrase too, and no border was found in it. One that has ended long before its time
+    /// says nothing of it.
     fn is_covered(&mut self, phrase: usize) -> bool {
-        let Some(lane) = self.lane_index().and_then(|index| self.lanes.get_mut(index)) else {
+        let Some(index) = self.lane_index() else {
             return false;
         };
-        let Some(run) = lane.going_on() else { return false };
+        let Some(run) = self.lanes.get(index).and_then(Lane::going_on) else {
+            return false;
+        };
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed) {
+        let spoken: f64 = (run.phrase..=phrase)
+            .filter_map(|index| self.phrases.get(index))
+            .map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
+            .sum();
+        let least = STOPPED_SHORT * self.estimates.beliefs().usual(spoken);
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return false;
+        };
+        let goes_on = 0 < run.atoms || lane.is_expected();
+        if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed)
+            && (goes_on || least <= seconds(dub.length))
+        {
             dub.phrases = phrase + 1 - run.phrase;
             self.estimates.note_glue(true);
             return true;

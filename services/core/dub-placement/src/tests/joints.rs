@@ -117,3 +117,18 @@ fn a_sketch_names_what_waits_and_what_was_decided() {
         assert!(sketch.contains(words), "{words} in\n{sketch}");
     }
 }
+
+#[test]
+fn a_dub_that_ended_long_before_says_nothing_of_the_next_phrase() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 15_000));
+    placement.phrase_ended(range(15_000, 18_500));
+    placement.speech(&piece(1, 14_200, 16_000));
+    // Its connection died, and the beginning of the second phrase is asked of nobody.
+    placement.supersede(2, ms(16_900), ms(16_900));
+    let (decisions, heard) = air(&mut placement, 0, 30_000);
+    let fell_back = (range(15_000, 16_900), Verdict::FellBack);
+    let told: Vec<_> = decisions.iter().map(|it| (it.part, it.verdict)).collect();
+    assert!(told.contains(&fell_back), "{decisions:?}");
+    assert_eq!(all(&heard)[4..], [(13_000, 14_800)]);
+}

@@ -219,6 +219,13 @@ impl Placement {
         Some((index, run)).filter(|_| !turns && !is_asked && is_begun)
     }
 
+    /// How long phrases are, from one to another, in seconds.
+    fn spoken_in(&self, first: usize, last: usize) -> f64 {
+        let all = (first..=last).filter_map(|index| self.phrases.get(index));
+        all.map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
+            .sum()
+    }
+
     /// The dub that aired last said this phrase too, and all of it.
     pub(super) fn is_said(&self, phrase: usize) -> bool {
         let Some(lane) = self.lane_index().and_then(|index| self.lanes.get(index)) else {
@@ -227,10 +234,7 @@ impl Placement {
         let (Some(run), Some(dub)) = (lane.going_on(), lane.head) else {
             return false;
         };
-        let spoken: f64 = (run.phrase..=phrase)
-            .filter_map(|index| self.phrases.get(index))
-            .map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
-            .sum();
+        let spoken = self.spoken_in(run.phrase, phrase);
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
         covered && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
     }
@@ -245,10 +249,7 @@ impl Placement {
             return false;
         };
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        let spoken: f64 = (run.phrase..=phrase)
-            .filter_map(|index| self.phrases.get(index))
-            .map(|phrase| seconds(phrase.end.unwrap_or(self.live) - phrase.onset))
-            .sum();
+        let spoken = self.spoken_in(run.phrase, phrase);
         let least = STOPPED_SHORT * self.estimates.beliefs().usual(spoken);
         let Some(lane) = self.lanes.get_mut(index) else {
             return false;

@@ -151,12 +151,16 @@ pub fn outcomes(options: &Options) -> Result<Vec<(String, Result<Outcome>)>> {
 pub fn run(options: &Options) -> Result<bool> {
     let mut rows = Vec::new();
     for (name, outcome) in outcomes(options)? {
+        let judged = match options.drill {
+            Drill::Soak => of_soak,
+            Drill::Rotation | Drill::Faults => of_words,
+        };
         rows.push(match outcome {
             Ok(outcome) => {
                 if let Some(window) = options.show {
                     say(&show(&outcome, window));
                 }
-                row(&name, &outcome)
+                row(&name, &outcome, judged(&outcome))
             }
             Err(error) => Row::broken(&name, &error),
         });
@@ -174,6 +178,8 @@ const HEAD: &[&str] = &[
     "case",
     "phrases",
     "lost",
+    "in part",
+    "left out",
     "unheard",
     "doubled",
     "seams",
@@ -185,40 +191,62 @@ const HEAD: &[&str] = &[
     "max",
 ];
 
-fn row(name: &str, outcome: &Outcome) -> Row {
+/// No word is lost, doubled, out of order or early.
+fn of_words(outcome: &Outcome) -> Vec<String> {
     let air = &outcome.air;
-    let omitted = outcome.journal.omitted();
-    let lost: Vec<u16> = air.not_dubbed(&omitted).map(|it| it.spoken.number).collect();
-    let unheard = air.not_dubbed(&omitted).filter(|it| it.lost() > 0.5);
-    let unheard: Vec<u16> = unheard.map(|it| it.spoken.number).collect();
-    let (doubled, early) = (air.doubled(), air.early());
-    let mut problems = Vec::new();
-    for (what, which) in [
+    let lost = lost(outcome);
+    let told = [
         ("lost", &lost),
-        ("unheard", &unheard),
-        ("doubled", &doubled),
+        ("unheard", &outcome.accounts.unheard),
+        ("doubled", &air.doubled()),
         ("out of order", &air.out_of_order),
-        ("before their phrases", &early),
-    ] {
-        if !which.is_empty() {
-            problems.push(format!("{what}: {}", few(which)));
-        }
-    }
+        ("before their phrases", &air.early()),
+    ];
+    let told = told.into_iter().filter(|(_, which)| !which.is_empty());
+    let mut problems: Vec<String> = told
+        .map(|(what, which)| format!("{what}: {}", few(which)))
+        .collect();
     if air.foreign > 0 {
         problems.push(format!("{} parts of no phrase", air.foreign));
     }
+    problems
+}
+
+/// The bars of the soak.
+fn of_soak(outcome: &Outcome) -> Vec<String> {
+    let (spoken, early) = (outcome.air.heard.len(), outcome.air.early());
+    let bars = outcome.accounts.bars(spoken).into_iter().filter(|bar| !bar.holds);
+    let mut problems: Vec<String> = bars
+        .map(|bar| format!("{}: {}", bar.what, few(bar.phrases)))
+        .collect();
+    if soak::EARLY_MAX * (spoken as f64) < early.len() as f64 {
+        problems.push(format!("before their phrases: {}", few(&early)));
+    }
+    problems
+}
+
+fn lost(outcome: &Outcome) -> Vec<u16> {
+    let omitted = outcome.journal.omitted();
+    let not_dubbed = outcome.air.not_dubbed(&omitted);
+    not_dubbed.map(|it| it.spoken.number).collect()
+}
+
+fn row(name: &str, outcome: &Outcome, problems: Vec<String>) -> Row {
+    let (air, accounts) = (&outcome.air, &outcome.accounts);
     let late = air.lateness_s();
     let at = |share: f64| format!("{:.2}", percentile(&late, share));
     Row {
         cells: vec![
             name.to_owned(),
             air.heard.len().to_string(),
-            lost.len().to_string(),
-            unheard.len().to_string(),
-            doubled.len().to_string(),
+            lost(outcome).len().to_string(),
+            few(&accounts.in_part),
+            few(&accounts.left_out),
+            few(&accounts.unheard),
+            air.doubled().len().to_string(),
             air.seams().len().to_string(),
             air.out_of_order.len().to_string(),
-            early.len().to_string(),
+            air.early().len().to_string(),
             format!("{:.1}", air.original_s()),
             at(0.5),
             at(0.95),

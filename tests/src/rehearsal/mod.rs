@@ -8,6 +8,7 @@ pub mod wire;
 
 pub use drill::{Drill, Options, list, outcomes, run};
 
+use crate::twin::accounts::{Accounts, Missed};
 use crate::twin::air::{Air, Heard, hand_out, out_of_order};
 use crate::twin::case::Family;
 use crate::twin::journal::TwinJournal;
@@ -76,6 +77,8 @@ pub struct Outcome {
     pub events: Vec<(f64, Event)>,
     /// What placement counted.
     pub figures: Figures,
+    /// What became of the phrases that were not heard dubbed as a whole.
+    pub accounts: Accounts,
     /// What was decided of phrases: when, which part, and what.
     pub decisions: Vec<(f64, MediaRange, Verdict)>,
     /// What the model said, when, over which connection.
@@ -103,6 +106,24 @@ struct World<'k> {
     events: Vec<(f64, Event)>,
     decisions: Vec<(f64, MediaRange, Verdict)>,
     said: Vec<(f64, u64, HeardCell)>,
+    /// When speech was left out and counted, and when a phrase fell back, once for each.
+    left_out: Counted,
+    fell_back: Counted,
+}
+
+/// A counter that is watched.
+#[derive(Debug, Default)]
+struct Counted {
+    total: u64,
+    rises_s: Vec<f64>,
+}
+
+impl Counted {
+    fn note(&mut self, now: Duration, total: u64) {
+        let by = usize::try_from(total.saturating_sub(self.total)).unwrap_or(0);
+        self.rises_s.extend(std::iter::repeat_n(now.as_secs_f64(), by));
+        self.total = total;
+    }
 }
 
 impl Rehearsal {
@@ -133,6 +154,8 @@ impl Rehearsal {
             events: Vec::new(),
             decisions: Vec::new(),
             said: Vec::new(),
+            left_out: Counted::default(),
+            fell_back: Counted::default(),
         };
         let mut now = Duration::ZERO;
         let end = Duration::from_secs_f64(self.seconds) + hold.to_duration() + INGEST;
@@ -159,9 +182,10 @@ impl Rehearsal {
                 world.voice_paused(now)?;
             }
             world.mix(now, media - hold);
+            world.count(now);
             now += STEP;
         }
-        Ok(world.finish(programme, self.seconds))
+        Ok(world.finish(programme, self.seconds, INGEST + hold.to_duration()))
     }
 
     fn session(&self) -> Result<Session> {
@@ -327,7 +351,19 @@ impl World<'_> {
         }
     }
 
-    fn finish(mut self, programme: &Programme, seconds: f64) -> Outcome {
+    fn count(&mut self, now: Duration) {
+        let figures = self.placement.figures();
+        let left_out =
+            figures.speech_late_total + figures.speech_dropped_total + figures.speech_replaced_total;
+        self.left_out.note(now, left_out);
+        self.fell_back.note(
+            now,
+            figures.phrases_fell_back_total + figures.dubs_broken_off_total,
+        );
+    }
+
+    /// The programme airs so much later than it comes.
+    fn finish(mut self, programme: &Programme, seconds: f64, airs_after: Duration) -> Outcome {
         self.heard.extend(self.ear.end());
         let original = |spoken: &Spoken| {
             let block = |at_s: f64| (at_s.max(0.0) * 1_000.0 / BLOCK.millis() as f64) as usize;
@@ -344,14 +380,26 @@ impl World<'_> {
             .collect();
         let foreign = hand_out(&self.heard, &mut heard, 0.0);
         heard.retain(|it| FIRST_S <= it.spoken.start_s && it.spoken.end_s <= seconds - LAST_S);
+        let air = Air {
+            out_of_order: out_of_order(&heard),
+            heard,
+            foreign,
+            judged_s: seconds - FIRST_S - LAST_S,
+            ..Air::default()
+        };
+        let airs_s = |programme_s: f64| programme_s + airs_after.as_secs_f64();
+        let missed: Vec<Missed> = air
+            .not_dubbed(&self.wires.journal.omitted())
+            .map(|it| Missed {
+                number: it.spoken.number,
+                airs_s: (airs_s(it.spoken.start_s), airs_s(it.spoken.end_s)),
+                lost: it.lost(),
+                original: it.original,
+            })
+            .collect();
         Outcome {
-            air: Air {
-                out_of_order: out_of_order(&heard),
-                heard,
-                foreign,
-                judged_s: seconds - FIRST_S - LAST_S,
-                ..Air::default()
-            },
+            accounts: Accounts::of(&missed, self.left_out.rises_s, &self.fell_back.rises_s),
+            air,
             journal: self.wires.journal,
             events: self.events,
             figures: self.placement.figures(),

@@ -13,6 +13,13 @@ const GONE: f64 = 0.5;
 /// Share of a phrase from which on it is heard in the original.
 const ORIGINAL: f64 = 0.5;
 
+/// Share of phrases that may be heard in the original of which nothing is counted.
+const UNTOLD_MAX: f64 = 0.005;
+/// Share of phrases that the worker may leave out.
+const LEFT_OUT_MAX: f64 = 0.005;
+/// Share of phrases that may be heard in the original but for some words.
+const IN_PART_MAX: f64 = 0.01;
+
 /// A phrase that was not heard dubbed as a whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Missed {
@@ -24,6 +31,19 @@ pub struct Missed {
     pub lost: f64,
     /// Share of it that was heard in the original.
     pub original: f64,
+}
+
+/// A bar and the phrases that count against it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bar<'a> {
+    /// What they are.
+    pub what: &'static str,
+    /// Their numbers.
+    pub phrases: &'a [u16],
+    /// How many there may be, in words.
+    pub most: &'static str,
+    /// There are no more.
+    pub holds: bool,
 }
 
 /// What became of them, by their numbers.
@@ -66,6 +86,37 @@ impl Accounts {
             list.push(phrase.number);
         }
         accounts
+    }
+
+    /// What there may be how many of, among so many phrases.
+    pub fn bars(&self, spoken: usize) -> [Bar<'_>; 4] {
+        let bar = |what, phrases, most, share: f64| Bar {
+            what,
+            phrases,
+            most,
+            holds: <[u16]>::len(phrases) as f64 <= share * spoken as f64,
+        };
+        [
+            bar(
+                "in the original but for some words",
+                &self.in_part,
+                "1 of 100",
+                IN_PART_MAX,
+            ),
+            bar(
+                "in the original and not counted",
+                &self.untold,
+                "1 of 200",
+                UNTOLD_MAX,
+            ),
+            bar(
+                "left out by the worker, counted as they air",
+                &self.left_out,
+                "1 of 200",
+                LEFT_OUT_MAX,
+            ),
+            bar("unheard and not counted", &self.unheard, "0", 0.0),
+        ]
     }
 }
 

@@ -293,7 +293,7 @@ impl Placement {
         let (first, second) = (*lengths.first()?, *lengths.get(1)?);
         let reach = (0.4 * ratio * first.min(second)).clamp(*BORDER_REACH.start(), *BORDER_REACH.end());
         let atoms: Vec<_> = waiting().collect();
-        border(&atoms, (first * ratio - said).max(0.0), reach)
+        border(&atoms, first * ratio - said, reach)
     }
 
     /// Sound that answers no phrase goes behind what it follows, if that is not too far from where it belongs.

@@ -34,7 +34,10 @@ pub(crate) struct Dub {
     pub(crate) phrases: usize,
     pub(crate) start: MediaTime,
     pub(crate) end: MediaTime,
+    /// Of all of it, with its pauses.
     pub(crate) length: MediaTime,
+    /// Of its sound alone.
+    pub(crate) sound: MediaTime,
     /// Earliest source that its beginning can answer, and its end.
     pub(crate) from: MediaTime,
     pub(crate) earliest: MediaTime,
@@ -55,7 +58,15 @@ pub(crate) struct Dub {
     pub(crate) noted: bool,
 }
 
+/// Share of a run that has to sound: who speaks more haltingly is told the source too slowly.
+const FLUENT: f64 = 0.7;
+
 impl Dub {
+    /// It is spoken without more pauses than speech has: its length tells what was said.
+    pub(crate) fn is_fluent(&self) -> bool {
+        FLUENT * seconds(self.length) <= seconds(self.sound)
+    }
+
     /// Nothing of it was said or left unsaid yet.
     fn is_fresh(&self) -> bool {
         self.start == self.end && self.length == MediaTime::ZERO
@@ -254,6 +265,19 @@ impl Lane {
         seconds(steps(atoms.map(Atom::rest).sum()))
     }
 
+    /// Nothing is heard of a run yet, and it has no more pauses than speech has.
+    pub(crate) fn is_fluent(&self, run: Run) -> bool {
+        let pauses = self
+            .atoms
+            .list
+            .iter()
+            .skip(run.atom + 1)
+            .take(run.atoms.saturating_sub(1));
+        let paused: f64 = pauses.map(|atom| seconds(atom.gap).max(0.0)).sum();
+        let sound = self.sound_of(run);
+        FLUENT * (sound + paused) <= sound
+    }
+
     /// Length of a run that nothing is heard of yet, with the pauses in it, in seconds.
     pub(crate) fn length_of(&self, run: Run) -> f64 {
         let atoms = self.atoms.list.iter().skip(run.atom).take(run.atoms);
@@ -287,6 +311,7 @@ impl Lane {
             start: atom.start,
             end: atom.start,
             length: MediaTime::ZERO,
+            sound: MediaTime::ZERO,
             from: atom.earliest.0,
             earliest: atom.earliest.0,
             latest: atom.latest.0,
@@ -380,6 +405,7 @@ impl Lane {
         atom.placed += count;
         dub.starts_at = None;
         dub.length = dub.length + steps(count);
+        dub.sound = dub.sound + steps(count);
         dub.end = atom.start + steps(atom.placed);
         dub.earliest = dub.earliest.max(atom.earliest.0);
         dub.latest = atom.latest.1;

@@ -17,10 +17,10 @@ const HEARD_LATE: MediaTime = MediaTime::from_millis(100);
 const SAID_MARGIN: f64 = 0.5;
 /// What was said of a phrase for certain, by usual lengths, in seconds.
 const SAID_SURELY: f64 = 1.0;
+/// Share of what is usually said of a phrase that a dub must have had the time to say, to have said it.
+const SAID_OF_IT: f64 = 0.4;
 /// The least that a line has to say of a phrase, in seconds, so that a newer one goes on behind it.
 const BEGUN_MIN: f64 = 0.5;
-/// Share of it that has to sound.
-const BEGUN_FLUENT: f64 = 0.7;
 
 /// What is said of a phrase.
 #[derive(Clone, Copy, Debug)]
@@ -213,9 +213,8 @@ impl Placement {
         let lag = time(self.estimates.beliefs().lag);
         let is_last = run.atoms == 1 && lane.is_last(run) && LAST_PAUSE <= first.gap;
         let is_asked = is_last && newer.from + SLACK <= first.start - lag;
-        let (sound, length) = (lane.sound_of(run), lane.length_of(run));
         // Who speaks haltingly has fallen behind, and says something else.
-        let is_begun = BEGUN_MIN <= sound && BEGUN_FLUENT * length <= sound;
+        let is_begun = BEGUN_MIN <= lane.sound_of(run) && lane.is_fluent(run);
         Some((index, run)).filter(|_| !turns && !is_asked && is_begun)
     }
 
@@ -236,7 +235,18 @@ impl Placement {
         };
         let spoken = self.spoken_in(run.phrase, phrase);
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        covered && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
+        covered && dub.is_fluent() && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
+    }
+
+    /// What a line said last came late enough to be of a phrase. Who answers turns tells that by no time.
+    fn reaches(&self, lane: usize, phrase: usize) -> bool {
+        let Some(dub) = self.lanes.get(lane).and_then(|lane| lane.head) else {
+            return false;
+        };
+        let beliefs = self.estimates.beliefs();
+        let said = SAID_OF_IT * beliefs.usual(self.spoken_in(phrase, phrase));
+        let onset = self.phrases.get(phrase).map(|phrase| phrase.onset);
+        dub.turn.is_some() || onset.is_some_and(|onset| onset + time(beliefs.lag + said) <= dub.end)
     }
 
     /// The dub that aired last answers this phrase too, and no border was found in it. One that has ended long before its time
@@ -249,14 +259,14 @@ impl Placement {
             return false;
         };
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        let spoken = self.spoken_in(run.phrase, phrase);
-        let least = STOPPED_SHORT * self.estimates.beliefs().usual(spoken);
+        let whole = STOPPED_SHORT * self.estimates.beliefs().usual(self.spoken_in(run.phrase, phrase));
+        let reaches = covered && self.reaches(index, phrase);
         let Some(lane) = self.lanes.get_mut(index) else {
             return false;
         };
         let goes_on = 0 < run.atoms || lane.is_expected();
         if let Some(dub) = lane.head.as_mut().filter(|dub| covered && !dub.sealed)
-            && (goes_on || least <= seconds(dub.length))
+            && (goes_on || reaches && whole <= seconds(dub.length))
         {
             dub.phrases = phrase + 1 - run.phrase;
             self.estimates.note_glue(true);

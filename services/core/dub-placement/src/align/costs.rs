@@ -122,16 +122,16 @@ impl Scene<'_> {
                 due = due.max(stretch.start + self.beliefs.usual(spoken));
             }
             let late = stretch.end - due;
+            // Who says it slowly, or is told it faster than he speaks, ends later than the length of his sound tells.
+            let ends = stretch.end.max(stretch.latest.1 - SLOWLY);
             // Who began late may end in time.
-            let early = last.end + self.beliefs.tail - stretch.end;
+            let early = last.end + self.beliefs.tail - ends;
             let spread = self.beliefs.tail_spread;
             if !unfinished {
                 cost += off((late.max(early) - spread).max(0.0) / spread);
             } else {
                 cost += off(late.max(0.0) / spread);
             }
-            // Who says it slowly ends later than the length of his sound tells.
-            let ends = stretch.end.max(stretch.latest.1 - SLOWLY);
             if !unfinished && ends < last.end + TAIL_MIN {
                 cost += EARLY_END;
             }

@@ -260,11 +260,11 @@ fn of_two_answers_the_newer_connections_counts_if_it_has_come() {
 fn an_answer_that_ends_with_its_phrase_is_not_too_far_behind_however_late_it_begins() {
     for (length, verdict) in [(3_000, Verdict::Dubbed), (5_500, Verdict::Overflowed)] {
         let mut placement = aligned();
-        placement.phrase_ended(range(1_000, 3_000));
-        placement.speech(&piece(1, 2_200, 8_700));
-        placement.phrase_ended(range(3_200, 11_000));
-        placement.speech(&piece(1, 9_200, 9_200 + length));
-        let (decisions, _) = air(&mut placement, 0, 20_000);
+        placement.phrase_ended(range(1_000, 7_000));
+        placement.speech(&piece(1, 2_200, 12_700));
+        placement.phrase_ended(range(7_200, 15_000));
+        placement.speech(&piece(1, 14_400, 14_400 + length));
+        let (decisions, _) = air(&mut placement, 0, 24_000);
         assert_eq!(decisions[1].verdict, verdict, "{decisions:?}");
     }
 }

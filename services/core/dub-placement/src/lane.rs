@@ -24,6 +24,8 @@ const CATCHING_UP: MediaTime = MediaTime::from_millis(20_000);
 const ALIGNED: usize = 96;
 /// Gap between the last sound of one connection and the first of the next: nobody knows.
 const GAP_UNKNOWN: MediaTime = MediaTime::from_millis(300);
+/// Share of a run that has to sound: who speaks more haltingly is told the source too slowly.
+const FLUENT: f64 = 0.7;
 
 /// The run that a line said last.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +59,6 @@ pub(crate) struct Dub {
     /// Its figures tell nothing of the provider, or have been told.
     pub(crate) noted: bool,
 }
-
-/// Share of a run that has to sound: who speaks more haltingly is told the source too slowly.
-const FLUENT: f64 = 0.7;
 
 impl Dub {
     /// It is spoken without more pauses than speech has: its length tells what was said.

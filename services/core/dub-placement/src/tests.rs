@@ -327,6 +327,40 @@ fn a_dub_that_ends_in_the_second_of_two_phrases_leaves_the_rest_to_the_original_
 }
 
 #[test]
+fn a_line_that_died_before_a_phrase_has_said_nothing_of_it() {
+    let mut placement = answered();
+    // A detector's cut: one answer is said to both. The next line begins in the second one.
+    placement.phrase_ended(range(13_000, 19_000));
+    placement.phrase_ended(range(19_000, 22_300));
+    placement.speech(&piece(1, 14_200, 20_200));
+    placement.supersede(2, ms(21_200), ms(21_200));
+    let mut again = piece(2, 23_000, 24_000);
+    again.earliest = ms(21_200);
+    placement.speech(&again);
+    let (decisions, heard) = air(&mut placement, 0, 30_000);
+    let original = decisions.iter().filter(|it| it.verdict == Verdict::FellBack);
+    let parts: Vec<_> = original.map(|it| it.part).collect();
+    assert_eq!(parts, [range(19_040, 21_200)], "{decisions:?}");
+    assert_eq!(all(&heard)[4..], [(13_000, 19_000), (21_200, 22_200)]);
+}
+
+#[test]
+fn a_dub_that_went_on_far_into_the_next_phrase_is_not_parted_at_its_next_pause() {
+    let mut placement = answered();
+    placement.phrase_ended(range(13_000, 14_800));
+    placement.phrase_ended(range(15_200, 22_400));
+    // Where the first phrase ends it does not pause.
+    placement.speech(&piece(1, 14_200, 20_700));
+    placement.speech(&piece(1, 20_810, 23_900));
+    let (decisions, heard) = air(&mut placement, 0, 30_000);
+    assert!(
+        decisions.iter().all(|it| it.verdict == Verdict::Dubbed),
+        "{decisions:?}"
+    );
+    assert_eq!(all(&heard)[4..], [(13_000, 22_700)]);
+}
+
+#[test]
 fn a_turn_that_breaks_off_leaves_the_rest_of_its_phrase_to_the_original() {
     let mut placement = answered();
     placement.phrase_ended(range(13_000, 25_000));

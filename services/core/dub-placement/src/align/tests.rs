@@ -244,6 +244,34 @@ fn an_answer_that_is_said_slowly_ends_when_its_last_sound_came() {
     assert_eq!(ended(&sounds), [(0, 1, 1, 1), (1, 1, 2, 1)]);
 }
 
+#[test]
+fn who_was_told_it_faster_than_he_speaks_ends_when_his_last_sound_came() {
+    let estimates = Estimates::default();
+    let told = |start: f64, end: f64, came: f64, leapt: f64| Sound {
+        latest: (start + 0.15, came),
+        leapt,
+        ..sound(start, end, 0.11)
+    };
+    // Two answers in one breath, and the first one to what is said at length behind them: its sound leapt on as it came.
+    let sounds = [
+        told(2.6, 7.3, 9.6, 0.7),
+        told(9.4, 10.7, 10.8, 2.7),
+        told(10.9, 11.3, 11.3, 2.7),
+    ];
+    let open = Spoken {
+        open: true,
+        ..spoken(8.1, 13.0)
+    };
+    let phrases = [spoken(1.0, 3.3), spoken(4.7, 7.6), open];
+    let scene = Scene {
+        anew: true,
+        until: None,
+        from: Some(0.6),
+        ..line(&sounds, &phrases, &estimates)
+    };
+    assert_eq!(runs_of(&scene), [(0, 1, 0, 2), (1, 2, 2, 1)]);
+}
+
 /// What is believed of a provider that answers each phrase in three quarters of a second.
 const PROMPT: Beliefs = Beliefs {
     lag: 0.72,

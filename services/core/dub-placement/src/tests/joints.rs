@@ -33,7 +33,9 @@ fn a_word_behind_a_pause_and_halting_speech_are_no_beginning() {
         (15_800, 16_080),
         (16_600, 16_880),
     ];
-    for said in [&alone[..], &halting[..]] {
+    // However long a pause is.
+    let stalling = [(14_200, 15_030), (15_260, 15_530), (16_260, 16_510)];
+    for said in [&alone[..], &halting[..], &stalling[..]] {
         let mut placement = answered();
         placement.phrase_ended(range(13_000, 17_500));
         for (start, end) in said {

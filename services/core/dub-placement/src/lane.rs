@@ -36,10 +36,7 @@ pub(crate) struct Dub {
     pub(crate) phrases: usize,
     pub(crate) start: MediaTime,
     pub(crate) end: MediaTime,
-    /// Of all of it, with its pauses.
     pub(crate) length: MediaTime,
-    /// Of its sound alone.
-    pub(crate) sound: MediaTime,
     /// Earliest source that its beginning can answer, and its end.
     pub(crate) from: MediaTime,
     pub(crate) earliest: MediaTime,
@@ -61,11 +58,6 @@ pub(crate) struct Dub {
 }
 
 impl Dub {
-    /// It is spoken without more pauses than speech has: its length tells what was said.
-    pub(crate) fn is_fluent(&self) -> bool {
-        FLUENT * seconds(self.length) <= seconds(self.sound)
-    }
-
     /// Nothing of it was said or left unsaid yet.
     fn is_fresh(&self) -> bool {
         self.start == self.end && self.length == MediaTime::ZERO
@@ -310,7 +302,6 @@ impl Lane {
             start: atom.start,
             end: atom.start,
             length: MediaTime::ZERO,
-            sound: MediaTime::ZERO,
             from: atom.earliest.0,
             earliest: atom.earliest.0,
             latest: atom.latest.0,
@@ -404,7 +395,6 @@ impl Lane {
         atom.placed += count;
         dub.starts_at = None;
         dub.length = dub.length + steps(count);
-        dub.sound = dub.sound + steps(count);
         dub.end = atom.start + steps(atom.placed);
         dub.earliest = dub.earliest.max(atom.earliest.0);
         dub.latest = atom.latest.1;

@@ -235,7 +235,7 @@ impl Placement {
         };
         let spoken = self.spoken_in(run.phrase, phrase);
         let covered = run.phrase < phrase && phrase < run.phrase + run.phrases;
-        covered && dub.is_fluent() && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
+        covered && WHOLE * self.estimates.beliefs().usual(spoken) <= seconds(dub.length)
     }
 
     /// What a line said last came late enough to be of a phrase. Who answers turns tells that by no time.

@@ -42,7 +42,6 @@ impl Lane {
         }
         if let Some(dub) = &mut self.head {
             dub.length = time(said.max(0.0));
-            dub.sound = dub.length;
             dub.noted = true;
         }
         self.dirty = true;

@@ -2,7 +2,7 @@
 //! chance is looked for here every time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use dub_tests::rehearsal::{Drill, Options, outcomes};
+use dub_tests::rehearsal::{Drill, Options, outcomes, soak_problems};
 use dub_tests::twin::rotation::End;
 use gemini_twin::faults::{self, Class};
 
@@ -65,6 +65,24 @@ fn a_connection_that_falls_silent_loses_nothing() {
 #[test]
 fn a_handle_that_is_refused_loses_nothing() {
     loses_nothing(End::Refused);
+}
+
+#[test]
+fn every_phrase_is_accounted_for_whatever_strikes() {
+    let options = Options {
+        seconds: 600.0,
+        seeds: 2..4,
+        ..options(Drill::Soak, Vec::new())
+    };
+    let outcomes = outcomes(&options).expect("rehearsals");
+    assert_eq!(outcomes.len(), 4);
+    for (name, outcome) in outcomes {
+        let outcome = outcome.expect(&name);
+        assert!(outcome.air.heard.len() > 150, "{name}");
+        assert!(outcome.journal.all_faults().len() > 3, "{name} had no faults");
+        let problems = soak_problems(&outcome);
+        assert!(problems.is_empty(), "{name}: {problems:?}");
+    }
 }
 
 /// Faults of some classes: nothing is heard twice, in another order or in another's place, whatever is not dubbed.

@@ -152,8 +152,8 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut rows = Vec::new();
     for (name, outcome) in outcomes(options)? {
         let judged = match options.drill {
-            Drill::Soak => of_soak,
-            Drill::Rotation | Drill::Faults => of_words,
+            Drill::Soak => soak_problems,
+            Drill::Rotation | Drill::Faults => word_problems,
         };
         rows.push(match outcome {
             Ok(outcome) => {
@@ -191,8 +191,8 @@ const HEAD: &[&str] = &[
     "max",
 ];
 
-/// No word is lost, doubled, out of order or early.
-fn of_words(outcome: &Outcome) -> Vec<String> {
+/// Words that are lost, doubled, out of order or early.
+fn word_problems(outcome: &Outcome) -> Vec<String> {
     let air = &outcome.air;
     let lost = lost(outcome);
     let told = [
@@ -212,8 +212,8 @@ fn of_words(outcome: &Outcome) -> Vec<String> {
     problems
 }
 
-/// The bars of the soak.
-fn of_soak(outcome: &Outcome) -> Vec<String> {
+/// The bars of the soak that do not hold.
+pub fn soak_problems(outcome: &Outcome) -> Vec<String> {
     let (spoken, early) = (outcome.air.heard.len(), outcome.air.early());
     let bars = outcome.accounts.bars(spoken).into_iter().filter(|bar| !bar.holds);
     let mut problems: Vec<String> = bars

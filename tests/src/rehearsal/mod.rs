@@ -6,7 +6,7 @@ mod drill;
 pub mod source;
 pub mod wire;
 
-pub use drill::{Drill, Options, list, outcomes, run};
+pub use drill::{Drill, Options, list, outcomes, run, soak_problems};
 
 use crate::twin::accounts::{Accounts, Missed};
 use crate::twin::air::{Air, Heard, hand_out, out_of_order};

@@ -205,4 +205,18 @@ mod tests {
         two.push(40.0, 1.0);
         assert_eq!(rises([&one, &two].into_iter()), [20.0, 20.0, 40.0]);
     }
+
+    #[test]
+    fn a_bar_is_a_share_of_what_was_spoken() {
+        let accounts = Accounts {
+            in_part: vec![1, 2],
+            left_out: vec![3, 4],
+            unheard: vec![5],
+            ..Accounts::default()
+        };
+        let hold = |spoken| accounts.bars(spoken).map(|bar| bar.holds);
+        assert_eq!(hold(200), [true, true, false, false]);
+        assert_eq!(hold(199), [false, true, false, false]);
+        assert_eq!(hold(400), [true, true, true, false]);
+    }
 }

@@ -390,12 +390,7 @@ impl World<'_> {
         let airs_s = |programme_s: f64| programme_s + airs_after.as_secs_f64();
         let missed: Vec<Missed> = air
             .not_dubbed(&self.wires.journal.omitted())
-            .map(|it| Missed {
-                number: it.spoken.number,
-                airs_s: (airs_s(it.spoken.start_s), airs_s(it.spoken.end_s)),
-                lost: it.lost(),
-                original: it.original,
-            })
+            .map(|it| Missed::of(it, airs_s))
             .collect();
         Outcome {
             accounts: Accounts::of(&missed, self.left_out.rises_s, &self.fell_back.rises_s),

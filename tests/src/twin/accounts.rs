@@ -1,6 +1,7 @@
 //! What became of the phrases that were not heard dubbed: the original was heard instead, or the worker left them out and
 //! counted that.
 
+use super::air::Heard;
 use super::figures::Series;
 
 /// What was left out of a phrase is counted so long before it airs at the earliest, and behind it at the latest.
@@ -31,6 +32,18 @@ pub struct Missed {
     pub lost: f64,
     /// Share of it that was heard in the original.
     pub original: f64,
+}
+
+impl Missed {
+    /// A phrase and when it airs, from when it is said in the programme.
+    pub fn of(heard: &Heard, airs_s: impl Fn(f64) -> f64) -> Self {
+        Self {
+            number: heard.spoken.number,
+            airs_s: (airs_s(heard.spoken.start_s), airs_s(heard.spoken.end_s)),
+            lost: heard.lost(),
+            original: heard.original,
+        }
+    }
 }
 
 /// A bar and the phrases that count against it.
